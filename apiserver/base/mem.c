@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The checked heap: the only place, besides the arena's chunks and blobs built on it, that asks libc for memory. */
+#include "base/mem.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static NORETURN void out_of_memory(void)
+{
+    /* No log line: building one might allocate. */
+    (void)fputs("out of memory\n", stderr);
+    abort();
+}
+
+void *mem_alloc(size_t size)
+{
+    return mem_alloc_array(size, 1);
+}
+
+void *mem_alloc_array(size_t size, size_t n)
+{
+    void *p = size == 0 || n == 0 ? calloc(1, 1) : calloc(n, size);
+    if (!p)
+        out_of_memory();
+    return p;
+}
+
+void *mem_realloc(void *p, size_t size)
+{
+    void *q = realloc(p, size ? size : 1);
+    if (!q)
+        out_of_memory();
+    return q;
+}
+
+char *mem_strdup(const char *z)
+{
+    if (!z)
+        return NULL;
+    size_t size = strlen(z) + 1;
+    return memcpy(mem_realloc(NULL, size), z, size);
+}
+
+void mem_free(void *p)
+{
+    free(p);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* OpenSSL's generator and SHA-2. */
+#include "base/rand.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+#include "base/arena.h"
+
+void rand_bytes(void *ret_bytes, size_t len)
+{
+    unsigned char *to = ret_bytes;
+    while (len > 0) {
+        int n = len > INT_MAX ? INT_MAX : (int)len;
+        if (RAND_bytes(to, n) != 1)
+            abort();
+        to += n;
+        len -= (size_t)n;
+    }
+}
+
+uint64_t rand_u64(void)
+{
+    uint64_t value;
+    rand_bytes(&value, sizeof(value));
+    return value;
+}
+
+uint64_t rand_below(uint64_t bound)
+{
+    /* Values below 2^64 mod bound would favour the small results. */
+    uint64_t reject = (0 - bound) % bound;
+    uint64_t value;
+    do
+        value = rand_u64();
+    while (value < reject);
+    return value % bound;
+}
+
+static void to_hex(const unsigned char *bytes, size_t len, const char digits[static 16], char *ret_text)
+{
+    for (size_t i = 0; i < len; i++) {
+        ret_text[2 * i] = digits[bytes[i] >> 4];
+        ret_text[2 * i + 1] = digits[bytes[i] & 15];
+    }
+}
+
+void rand_uuid(char ret_uuid[37])
+{
+    static const size_t group_bytes[] = { 4, 2, 2, 2, 6 };
+    unsigned char bytes[16];
+    rand_bytes(bytes, sizeof(bytes));
+    bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40);
+    bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
+    const unsigned char *from = bytes;
+    char *to = ret_uuid;
+    for (size_t i = 0; i < ARRAY_LEN(group_bytes); i++) {
+        to_hex(from, group_bytes[i], "0123456789abcdef", to);
+        from += group_bytes[i];
+        to += 2 * group_bytes[i];
+        *to++ = '-';
+    }
+    to[-1] = '\0';
+}
+
+str rand_text(struct arena *a, size_t len, str alphabet)
+{
+    char *text = arena_alloc(a, len + 1);
+    for (size_t i = 0; i < len; i++)
+        text[i] = alphabet.ptr[rand_below(alphabet.len)];
+    return str_of(text, len);
+}
+
+static size_t digest(str data, const EVP_MD *md, unsigned char *ret_digest)
+{
+    unsigned len = 0;
+    if (EVP_Digest(data.ptr, data.len, ret_digest, &len, md, NULL) != 1)
+        abort();
+    return len;
+}
+
+static str digest_hex(struct arena *a, str data, const EVP_MD *md, const char digits[static 16])
+{
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    size_t len = digest(data, md, bytes);
+    char *text = arena_alloc(a, 2 * len + 1);
+    to_hex(bytes, len, digits, text);
+    return str_of(text, 2 * len);
+}
+
+str hash_sha256_hex(struct arena *a, str data)
+{
+    return digest_hex(a, data, EVP_sha256(), "0123456789abcdef");
+}
+
+str hash_sha512_hex_upper(struct arena *a, str data)
+{
+    return digest_hex(a, data, EVP_sha512(), "0123456789ABCDEF");
+}
+
+void hash_sha256(str data, unsigned char ret_digest[32])
+{
+    (void)digest(data, EVP_sha256(), ret_digest);
+}
