@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What leader and agent say to each other (JSON over mutual TLS, HTTP/2). The leader dials.
+ *
+ *   GET  /v1/stream     agent → leader: one JSON `status` per line, at every change and each 0.5 s, for as long as the
+ * leader stays. Each carries a nonce; the leader's answer to it comes by POST /v1/exchange. POST /v1/exchange   leader
+ * → agent: {nonce, term, grant} — "I heard you"; later the lease rides here. POST /v1/configure  leader → agent: the
+ * whole wanted configuration (struct agent_config). Level-triggered: the agent keeps it on disk (0600) and works
+ * towards it, also after a restart and without any leader. POST /v1/prepare    {term, reason, want: "freeze" | "stop"}
+ * — rules 17–20: persist the term, then freeze the WAL receiver (standby) or stop PostgreSQL cleanly (primary,
+ * want=stop), only then answer agent_report. POST /v1/promote    {term, timeline} — rules 27–28; answers when promotion
+ * began, the status stream says when it is done. POST /v1/restart    {id} — restart PostgreSQL once per id
+ * (idempotent). POST /v1/backup     {id, type, repository} — starts pgBackRest as a child; progress and result in
+ * status.task. POST /v1/shutdown   {mode: "fast" | "immediate", remove_data: bool} — stop PostgreSQL and the agent.
+ *
+ * Rules that hold for every message (model/README numbers): 2 nothing is answered before what the answer says is on
+ * disk; 3 a lower term is refused with 409 and {term: own}; only the certificate with CN "leader" of the cluster's CA
+ * may command. Unknown fields are ignored on both sides and every message carries {protocol: N}, so that one side may
+ * be a version older.
+ */
+#ifndef AGENT_MESSAGE_H
+#define AGENT_MESSAGE_H
+
+#include "base/error.h"
+#include "json/json.h"
+
+#define AGENT_PROTOCOL 1
+#define AGENT_LEADER_CN "leader"
+#define AGENT_HEARTBEAT_MS 500
+
+enum agent_phase {
+    AGENT_STARTING,     /* no configuration yet, or PostgreSQL is coming up */
+    AGENT_INITIALIZING, /* initdb */
+    AGENT_COPYING,      /* pg_basebackup */
+    AGENT_REWINDING,    /* pg_rewind */
+    AGENT_RUNNING,
+    AGENT_STOPPED, /* PostgreSQL is down because it was told so */
+    AGENT_CRASHED, /* PostgreSQL is down although it should run; every process of it was reaped (rule 44a) */
+    AGENT_FAILED,  /* cannot go on: message says why */
+};
+
+/* agent → leader, one per line of the stream. Zero and empty mean unknown. */
+struct agent_status {
+    int64_t protocol;
+    int64_t nonce;
+    str incarnation;          /* random per start of the agent (rule 4) */
+    str previous_incarnation; /* of the same data folder; with the folder's lock held this proves its death (rule 44b)
+                               */
+    str instance;
+    str cluster_uid;
+    int64_t term;   /* promised, durable */
+    str granted_to; /* instance name this term's promote made primary here, or empty (rule 7) */
+    str phase;      /* agent_phase_name */
+    str message;
+    str progress;           /* "copied 120 MiB of 480 MiB" */
+    int64_t config_version; /* of the configuration that is on disk */
+
+    bool postgres_running;
+    bool in_recovery;
+    bool usable; /* rule 24/33 */
+    str system_identifier;
+    int64_t timeline;
+    int64_t wal_term; /* term whose primary wrote its last WAL record, as far as it knows (rule 23) */
+    str lsn;          /* primary: written; standby: received and flushed — "0/3000060" */
+    str flush_lsn;
+    str replay_lsn;
+    bool streaming; /* standby: its WAL receiver streams from the configured primary */
+    bool frozen;
+    double lag_seconds;
+    int64_t sessions;
+    int64_t started_at_s; /* unix, of the postmaster */
+    str postgres_version; /* "15.20" */
+    bool pending_restart;
+    str pending_restart_names;
+    bool write_probe_ok; /* primary: a bounded write+fsync worked */
+    bool health_ok;      /* the last libpq probe answered in time */
+    str health_error;
+    int64_t data_used_bytes, data_free_bytes;
+    /* standbys that stream from here: [{name, sent_lsn, flush_lsn, replay_lsn, state, sync_state}] */
+    const struct json *replication;
+    str last_restart_id;
+    /* newest task: {id, kind:"backup", state:"running"|"succeeded"|"failed", progress, error, result:{…}} or NULL */
+    const struct json *task;
+};
+
+/* Answer to prepare (rule 19d, 20). */
+struct agent_report {
+    int64_t term;
+    bool stopped; /* old primary: every process was reaped */
+    bool frozen;  /* standby: no receiver runs, the position is final */
+    bool usable;
+    int64_t wal_term;
+    int64_t timeline;
+    str flush_lsn; /* final; after a clean stop: end of the shutdown checkpoint */
+    bool clean_shutdown;
+    str incarnation;
+    str system_identifier;
+};
+
+struct agent_peer { /* another instance of the cluster */
+    str name;
+    str host; /* numeric address */
+    int64_t port;
+};
+
+/* leader → agent: everything that the instance needs to know. Persisted by the agent, mode 0600. */
+struct agent_config {
+    int64_t protocol;
+    int64_t version; /* grows with every change; an older one is refused */
+    int64_t term;    /* rule 3 */
+    str cluster_uid, cluster_name, namespace_, instance;
+    str host; /* where PostgreSQL listens */
+    int64_t port;
+    int64_t postgres_major;
+    str primary;                   /* name of the instance that is primary in `term`; empty: none now */
+    const struct json *members;    /* names */
+    const struct json *peers;      /* [{name, host, port}], this one included */
+    str system_identifier;         /* empty until the first initdb reported one */
+    bool may_initialize;           /* this instance creates the cluster: initdb is allowed (only once, by the record) */
+    const struct json *initdb;     /* {database, owner, encoding, locale} */
+    const struct json *parameters; /* name → text */
+    const struct json *hba;        /* lines */
+    str synchronous_standby_names; /* what the primary sets; empty: asynchronous */
+    const struct json *slots;      /* physical slots this instance must have: names of the other instances */
+    const struct json *repositories;          /* [{name, path, retention_full}] */
+    str app_user, app_password, app_database; /* password: SCRAM verifier is made by PostgreSQL; never logged */
+    str certificate_pem, private_key_pem,
+        ca_pem;          /* PostgreSQL's server certificate; also client certificate for replication */
+    str stopped_reason;  /* not empty: PostgreSQL must stay down (paused delete, fencing later) */
+    bool data_checksums; /* always true now */
+};
+
+const char *agent_phase_name(enum agent_phase p);
+
+const struct json *agent_status_to_json(struct arena *a, const struct agent_status *s);
+int agent_status_from_json(struct arena *a, const struct json *v, struct agent_status *ret, struct error *err) MUST_USE;
+const struct json *agent_report_to_json(struct arena *a, const struct agent_report *r);
+int agent_report_from_json(struct arena *a, const struct json *v, struct agent_report *ret, struct error *err) MUST_USE;
+const struct json *agent_config_to_json(struct arena *a, const struct agent_config *c);
+int agent_config_from_json(struct arena *a, const struct json *v, struct agent_config *ret, struct error *err) MUST_USE;
+
+/* "0/3000060" ↔ number; false when malformed. */
+bool lsn_parse(str text, uint64_t *ret);
+str lsn_format(struct arena *a, uint64_t lsn);
+
+#endif
