@@ -6,6 +6,7 @@
 #ifndef APISERVER_RESOURCE_H
 #define APISERVER_RESOURCE_H
 
+#include "apiserver/environment.h"
 #include "meta/object.h"
 #include "meta/status.h"
 #include "schema/schema.h"
@@ -28,7 +29,7 @@ enum api_verb {
 struct resource_column {
     str name, type, format, description;
     int priority;
-    const char *path; /* dotted path into the object; type "date" gives the timestamp */
+    const char *path; /* dotted path into the object; type "date" gives the timestamp; NULL with cell */
     /* Instead of path when a value must be computed: a JSON scalar, or NULL for "". */
     const struct json *(*cell)(struct arena *a, const struct json *object);
 };
@@ -46,16 +47,26 @@ struct resource_action {
 
 struct resource;
 
-/* Each may be NULL. Trees are immutable: prepare gives the new one back. */
+/*
+ * Each may be NULL. Trees are immutable: prepare gives the new one back. Order in a write: prune, default, prepare_*,
+ * schema_validate, validate, validate_create or validate_update (all of them tolerate what the schema refused). Writes
+ * to /status are checked against the schema alone: their spec is the stored one.
+ */
 struct resource_strategy {
-    /* Fills what the schema's defaults cannot (create only), before validation. */
+    /* Fills what the schema's defaults cannot, after status was dropped. */
     const struct json *(*prepare_create)(struct arena *a, const struct resource *r, const struct json *object);
+    /* The same for a write over an existing object: also keeps what may be left out but not changed. */
+    const struct json *(*prepare_update)(struct arena *a, const struct resource *r, const struct json *object,
+                                         const struct json *old);
     void (*validate)(const struct resource *r, const struct json *object, struct field_errors *errors);
+    /* What must hold only once, such as that the PostgreSQL version is installed here; `validate` runs as well. */
+    void (*validate_create)(const struct resource *r, const struct json *object, struct field_errors *errors);
     /* Immutability and transitions; `validate` runs as well. */
     void (*validate_update)(const struct resource *r, const struct json *object, const struct json *old,
                             struct field_errors *errors);
-    /* Texts for Warning headers. */
-    void (*warn)(struct arena *a, const struct json *object, const struct json *old, struct json_notes *warnings);
+    /* Texts for Warning headers; old is NULL on create. Only for objects that were found valid. */
+    void (*warn)(struct arena *a, const struct resource *r, const struct json *object, const struct json *old,
+                 struct json_notes *warnings);
     /* NULL: may go. Else the refusal (deletionProtection: 403). */
     struct status *(*check_delete)(struct arena *a, const struct resource *r, const struct json *object);
 };
@@ -67,6 +78,7 @@ struct resource {
     const str *categories;
     size_t category_count;
     bool is_namespaced;
+    bool is_virtual;         /* never on disk: its store is in memory */
     bool is_internal;        /* 404 for everybody but the server itself; not in discovery */
     unsigned verbs;          /* what users get: discovery lists these */
     unsigned internal_verbs; /* what the server itself may do; includes verbs */
@@ -81,7 +93,9 @@ struct resource {
     size_t action_count;
     const char *(*check_name)(str name); /* meta/names.h */
     const struct resource_strategy *strategy;
-    struct store *store;
+    const struct environment *environment; /* for the strategy */
+    const struct json *document;           /* the whole schema.yaml */
+    struct store *store;                   /* set by who assembles the server */
 };
 
 /* Key of an object in the store; name empty: the prefix of the namespace, both empty: of the resource. */
