@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #define LINE_MAX_BYTES 8192u
 /* Kept free while fields are written, for what closes a line. */
@@ -64,25 +65,6 @@ static void put_tail(struct line *l, str s)
 {
     memcpy(l->bytes + l->len, s.ptr, s.len);
     l->len += s.len;
-}
-
-/* Length of the UTF-8 sequence at the start of s (RFC 3629: no overlong forms, no surrogates), 0 when it is none. */
-static size_t utf8_len(str s)
-{
-    unsigned char c = (unsigned char)s.ptr[0];
-    if (c < 0x80)
-        return 1;
-    size_t len = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-    if (c < 0xc2 || c > 0xf4 || s.len < len)
-        return 0;
-    for (size_t i = 1; i < len; i++) {
-        if (((unsigned char)s.ptr[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    unsigned char second = (unsigned char)s.ptr[1];
-    bool is_wrong = (c == 0xe0 && second < 0xa0) || (c == 0xed && second > 0x9f) || (c == 0xf0 && second < 0x90) ||
-                    (c == 0xf4 && second > 0x8f);
-    return is_wrong ? 0 : len;
 }
 
 /* Writes the first character of s and gives its length in s; 0 when the line is full. */

@@ -4,6 +4,9 @@
  * its pid. Never through a shell. Blocking: workers and the agent only.
  *
  * Secrets go through `env` or `input`, never through argv (visible in /proc to every user).
+ *
+ * A child starts with standard input, output and error, nothing blocked and every signal at its default.
+ * Any thread. Nobody else may wait for the pid of a process_run: no waitpid(-1).
  */
 #ifndef BASE_PROCESS_H
 #define BASE_PROCESS_H
@@ -29,6 +32,8 @@ struct process_spec {
     bool own_session; /* setsid: signals to our terminal do not reach it */
     int stdout_fd;    /* process_start: -1 for /dev/null */
     int stderr_fd;
+    const int *keep_fds; /* inherited under their own numbers (>= 3); nothing else above 2 is */
+    size_t keep_fd_count;
 };
 
 struct process_result {
@@ -40,8 +45,9 @@ struct process_result {
 };
 
 /*
- * Runs to the end. Returns 0 when it exited with 0; ERRC_TIMEOUT, ERRC_NOT_FOUND (no such program) or
- * ERRC_INTERNAL (other exit; err carries the last line of standard error). *ret_result is filled whenever
+ * Runs to the end, in a process group of its own. The end is that of the program itself: what a daemon left
+ * behind by it writes later is not waited for. Returns 0 when it exited with 0; ERRC_TIMEOUT, ERRC_NOT_FOUND (no such
+ * program) or ERRC_INTERNAL (other exit; err carries the last line of standard error). *ret_result is filled whenever
  * the program ran. on_line, when not NULL, gets each line of standard error as it comes (progress).
  */
 int process_run(struct arena *a, const struct process_spec *spec, int64_t deadline_ns, size_t output_max,
