@@ -92,6 +92,9 @@ struct resource {
     const struct resource_action *actions;
     size_t action_count;
     const char *(*check_name)(str name); /* meta/names.h */
+    /* Dotted paths that field selectors may name beside metadata.name and metadata.namespace ("involvedObject.uid"). */
+    const char *const *selectable_fields;
+    size_t selectable_field_count;
     const struct resource_strategy *strategy;
     const struct environment *environment; /* for the strategy */
     const struct json *document;           /* the whole schema.yaml */
