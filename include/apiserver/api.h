@@ -18,6 +18,7 @@ struct api;
 struct api_home;
 struct api_watch;
 struct api_request;
+struct pages;
 
 /* The caller, after authentication. Lives as long as the request. */
 struct api_user {
@@ -105,34 +106,17 @@ void api_serve(struct api *api, struct api_request *req);
 /* First header with that (lower-case) name, or the empty view. */
 str api_request_header(const struct api_request *req, str name);
 
-/* ---- pages: discovery, OpenAPI, version, health, metrics ----------------------------------------------------- */
-
-/*
- * A path that is no resource. Answers GET and HEAD; other methods get 405. Access: /healthz, /livez, /readyz and
- * /version are open to everybody; /api, /apis, /openapi to every authenticated user; the rest to system:masters and
- * viewers.
- */
-struct api_page {
-    str path;       /* "/version" */
-    bool is_prefix; /* also what lies below: "/readyz/ping" */
-    bool is_slow;   /* answered on a worker, not on the home thread */
-    /* Fills *ret (zeroed before), with memory of req->arena or longer lived. code 0 is taken as 404. */
-    void (*answer)(void *self, const struct api_request *req, struct api_answer *ret);
-    void *self;
-};
-
 /* ---- the whole ------------------------------------------------------------------------------------------------ */
 
 struct api_options {
     const struct resource_registry *registry; /* lives longer; its stores too */
-    const struct api_page *pages;             /* copied */
-    size_t page_count;
-    const struct action_backend *actions;  /* lives longer; NULL: actions answer 503 until api_set_actions */
-    size_t workers;                        /* 0: 2 */
-    size_t max_requests_inflight;          /* reads; 0: 400 */
-    size_t max_mutating_requests_inflight; /* 0: 200 */
-    int64_t min_request_timeout_ms;        /* a watch lasts 1–2 times this; 0: 1800 s */
-    int64_t bookmark_interval_ms;          /* 0: 60 s */
+    const struct pages *pages;                /* lives longer; NULL: none */
+    const struct action_backend *actions;     /* lives longer; NULL: actions answer 503 until api_set_actions */
+    size_t workers;                           /* 0: 2 */
+    size_t max_requests_inflight;             /* reads; 0: 400 */
+    size_t max_mutating_requests_inflight;    /* 0: 200 */
+    int64_t min_request_timeout_ms;           /* a watch lasts 1–2 times this; 0: 1800 s */
+    int64_t bookmark_interval_ms;             /* 0: 60 s */
 };
 
 /*
