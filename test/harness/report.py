@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""report.py --whole|--part MINIMUMS LOG: counts the tests of a meson JSON log truly and prints `N passed, N failed`.
+
+A program that speaks TAP counts with each of its subtests, any other as one. A program fails as a whole too when it ends
+badly without naming a failed subtest, or when it ran fewer tests than MINIMUMS says. --whole: each program that is listed
+there must have run.
+"""
+import json
+import re
+import sys
+
+SUBTEST = re.compile(r"^(not )?ok\b(.*)$", re.M)
+
+
+def read_minimums(path):
+    minimums = {}
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            words = line.split("#")[0].split()
+            if words:
+                minimums[words[0]] = int(words[1])
+    return minimums
+
+
+def count(test):
+    """(passed, failed, skipped) of one program."""
+    result = test["result"]
+    if test.get("stdout", "").startswith("TAP version"):
+        passed = failed = skipped = 0
+        for is_bad, text in SUBTEST.findall(test["stdout"]):
+            if re.search(r"#\s*skip", text, re.I):
+                skipped += 1
+            elif is_bad:
+                failed += 1
+            else:
+                passed += 1
+    else:
+        passed, failed, skipped = (1, 0, 0) if result in ("OK", "EXPECTEDFAIL") else (0, 0, 1 if result == "SKIP" else 0)
+    if result not in ("OK", "EXPECTEDFAIL", "SKIP") and failed == 0:
+        failed = 1
+    return passed, failed, skipped
+
+
+def main():
+    extent, minimums_path, log_path = sys.argv[1:]
+    minimums = read_minimums(minimums_path)
+    total = [0, 0, 0]
+    complaints = []
+    seen = set()
+    with open(log_path, encoding="utf-8") as lines:
+        for line in lines:
+            test = json.loads(line)
+            name = test["name"].split(" / ")[-1].strip()
+            numbers = count(test)
+            total = [a + b for a, b in zip(total, numbers)]
+            seen.add(name)
+            if numbers[1]:
+                complaints.append(f"{name}: {numbers[1]} failed ({test['result']})")
+            elif name not in minimums:
+                complaints.append(f"{name}: not in {minimums_path}")
+                total[1] += 1
+            elif numbers[0] < minimums[name]:
+                complaints.append(f"{name}: only {numbers[0]} tests passed, at least {minimums[name]} expected")
+                total[1] += 1
+    if extent == "--whole":
+        for name in sorted(set(minimums) - seen):
+            complaints.append(f"{name}: did not run")
+            total[1] += 1
+    for complaint in complaints:
+        print("FAILED " + complaint, file=sys.stderr)
+    print(f"{total[0]} passed, {total[1]} failed" + (f", {total[2]} skipped" if total[2] else ""))
+    sys.exit(1 if total[1] or not total[0] else 0)
+
+
+main()
