@@ -44,7 +44,8 @@ extern const struct json json_null_value, json_true_value, json_false_value, jso
 const struct json *json_bool(bool b);
 const struct json *json_string(struct arena *a, str text);
 const struct json *json_int(struct arena *a, int64_t n);
-const struct json *json_double(struct arena *a, double n);      /* shortest text that reads back the same */
+const struct json *json_double(struct arena *a,
+                               double n); /* shortest text that reads back the same; inf and nan: null */
 const struct json *json_number_text(struct arena *a, str text); /* text must be a JSON number */
 const struct json *json_array(struct arena *a, const struct json *const *items, size_t count);
 /* A later member with the same key replaces an earlier one in its place. Members with a NULL value are left out. */

@@ -18,7 +18,8 @@ struct json_notes {
 
 /*
  * The whole text must be one value. notes may be NULL. ERRC_INVALID with line-independent text
- * ("invalid JSON at byte 17: …"), ERRC_TOO_LARGE beyond a limit. The tree does not point into text.
+ * ("invalid JSON at byte 17: …"), also for nesting beyond LIMIT_JSON_DEPTH; ERRC_TOO_LARGE beyond LIMIT_JSON_VALUES.
+ * The tree does not point into text.
  */
 int json_parse(struct arena *a, str text, struct json_notes *notes, const struct json **ret, struct error *err)
     MUST_USE;

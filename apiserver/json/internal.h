@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of this library share: sealing of objects, the stack on which both parsers build a tree,
+ * UTF-8, and which plain YAML scalars are not strings.
+ */
+#ifndef APISERVER_JSON_INTERNAL_H
+#define APISERVER_JSON_INTERNAL_H
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "json/json.h"
+#include "json/json_parse.h"
+
+/* Above this many members an object gets its sorted index. */
+#define JSON_INDEX_ABOVE 8
+
+typedef void json__on_duplicate_fn(void *self, str key);
+
+/*
+ * Makes *object of members, which then belong to it: the last of equal keys replaces the first in its place.
+ * on_duplicate may be NULL; it hears of each key once.
+ */
+void json__seal_object(struct arena *a, struct json *object, struct json_member *members, size_t count,
+                       json__on_duplicate_fn *on_duplicate, void *self);
+
+/* Both are JSON numbers; equal by value. */
+bool json__numbers_equal(str x, str y);
+
+/* Offset of the first byte that is no UTF-8 by RFC 3629, or s.len. */
+size_t json__utf8_valid_up_to(str s);
+
+/* One container that is being read. */
+struct json__frame {
+    size_t start; /* of its members on the stack */
+    bool is_object;
+};
+
+/*
+ * The tree under construction. Members of the open containers lie on one stack; closing a container moves
+ * its own into the arena, so that each is allocated once and in its final size.
+ */
+struct json__tree {
+    struct arena *arena;
+    struct json_notes *notes; /* or NULL */
+    struct error *err;
+    int rc; /* of the first failure */
+    size_t values;
+    const struct json *root;
+    size_t depth;
+    struct json__frame frames[LIMIT_JSON_DEPTH];
+    struct json *pool; /* nodes allocated in blocks */
+    size_t pool_left;
+    size_t used, cap;
+    struct json_member *stack; /* first_stack, or heap */
+    struct json_member first_stack[64];
+};
+
+void json__tree_init(struct json__tree *t, struct arena *a, struct json_notes *notes, struct error *err);
+void json__tree_release(struct json__tree *t);
+#define JSON__TREE_AUTO CLEANUP(json__tree_release) struct json__tree
+
+/* All give false when a limit is passed; t->rc and the error are set then. */
+bool json__tree_begin(struct json__tree *t, bool is_object);
+bool json__tree_key(struct json__tree *t, str key);
+bool json__tree_add(struct json__tree *t, const struct json *value);
+bool json__tree_text(struct json__tree *t, enum json_type type, str text); /* text is not copied */
+bool json__tree_end(struct json__tree *t);
+/* "spec.items[3].name" of the value that would come next; key may be empty. */
+str json__tree_path(const struct json__tree *t, str key);
+
+/*
+ * What a plain YAML scalar is. JSON_NUMBER: *ret_number is its JSON text. JSON_STRING with *ret_refused set:
+ * .inf, .nan and the merge key, which JSON cannot carry.
+ */
+enum json_type json__yaml_resolve(struct arena *a, str plain, str *ret_text, bool *ret_refused);
+
+#endif
