@@ -9,6 +9,8 @@
 #define LIMIT_BODY_LIBRARY_BYTES (4u << 20)
 /* One stored object, serialized; etcd's default request limit. */
 #define LIMIT_OBJECT_BYTES (1536u << 10)
+/* A key of the store: group and resource (≤ 253 each), namespace (63), name (253), and slashes. */
+#define LIMIT_KEY_BYTES 1024
 #define LIMIT_JSON_DEPTH 128
 /* Values in one document: bounds the memory of a parsed 3 MiB body. */
 #define LIMIT_JSON_VALUES 400000u

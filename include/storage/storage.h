@@ -9,6 +9,8 @@
  *
  * Keys are "/<group>/<resource>/<namespace>/<name>" ("/<group>/<resource>/<name>" when cluster-scoped), ordered
  * bytewise.
+ *
+ * A new store is at revision 1 and its first write gets 2: 0 means "none" or "any" to Kubernetes.
  */
 #ifndef STORAGE_STORAGE_H
 #define STORAGE_STORAGE_H
@@ -73,6 +75,7 @@ struct storage_ops {
      * Applies a batch in order in one transaction. When it returns 0, each write's `result` says how it went, and every
      * successful one is durable. When it returns an error nothing was written (ERRC_UNAVAILABLE: try later, for
      * example a full disk), except ERRC_INTERNAL with `in_doubt` text — drivers over a network only.
+     * count = 0 probes: it makes something small durable, and so says whether writes work again.
      */
     int (*write)(struct storage *s, struct storage_write *writes, size_t count, struct error *err);
 
@@ -90,14 +93,21 @@ struct storage_ops {
     /* The newest revision, and the oldest one at which get/list/changes still work. */
     int (*revision)(struct storage *s, rv *ret_current, rv *ret_oldest, struct error *err);
 
-    /* Forgets history below `keep_from` (values replaced or deleted before it). */
-    int (*compact)(struct storage *s, rv keep_from, struct error *err);
+    /*
+     * Forgets a piece of the history below `keep_from` (values replaced or deleted before it), small enough to fit
+     * between two batches of writes. *ret_oldest is how far it got: call again until it is keep_from. A keep_from that
+     * was reached before does nothing; ERRC_INVALID when it lies in the future.
+     */
+    int (*compact)(struct storage *s, rv keep_from, rv *ret_oldest, struct error *err);
 
-    /* A consistent copy into a new file, while writes go on. ERRC_UNSUPPORTED for memory. */
+    /* A consistent copy into a new file (ERRC_EXISTS), while writes go on. ERRC_UNSUPPORTED for memory. */
     int (*snapshot)(struct storage *s, const char *path, struct error *err);
 
     /* Ids for status and safety: of this store, and how often it was restored ("restored" 0: never). */
     int (*identity)(struct storage *s, struct arena *a, str *ret_id, uint64_t *ret_restored, struct error *err);
+
+    /* What the driver found wrong on its own, for example in its integrity check in the background; 0: nothing. */
+    int (*health)(struct storage *s, struct error *err);
 
     void (*close)(struct storage *s);
 };
@@ -108,8 +118,10 @@ struct storage {
 };
 
 /*
- * "memory:" or "memory:?first=<revision>", "sqlite:<path>". Creates what is missing; refuses a file of a newer schema,
- * a corrupt one, and one that another process has open (ERRC_UNAVAILABLE, with the text of what to do).
+ * "memory:" or "memory:?first=<revision>" (of the first write, >= 2), "sqlite:<path>" or "sqlite:<path>?max_pages=<n>"
+ * (the file stops growing there as if the disk were full). Creates what is missing. Refuses, with the text of what to
+ * do, a file that is open already (ERRC_UNAVAILABLE), one that is no store or of a newer schema (ERRC_INVALID), and a
+ * damaged one (ERRC_INTERNAL).
  */
 int storage_open(str url, struct storage **ret, struct error *err) MUST_USE;
 /* Closes and frees; NULL is allowed. */
