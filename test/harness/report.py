@@ -58,7 +58,7 @@ def main():
             if numbers[1]:
                 complaints.append(f"{name}: {numbers[1]} failed ({test['result']})")
             elif name not in minimums:
-                complaints.append(f"{name}: not in {minimums_path}")
+                complaints.append(f"{name}: not in {minimums_path} (add the line: {name} {numbers[0]})")
                 total[1] += 1
             elif numbers[0] < minimums[name]:
                 complaints.append(f"{name}: only {numbers[0]} tests passed, at least {minimums[name]} expected")
