@@ -20,6 +20,7 @@ struct object {
     atomic_uint refs;
     rv resource_version;
     str bytes; /* compact JSON, metadata.resourceVersion included */
+    size_t version_at, version_len; /* where its digits stand in bytes; for object_with_version */
     str namespace_, name, uid;
     int64_t generation;
     bool is_deleting; /* metadata.deletionTimestamp is set */
@@ -35,6 +36,8 @@ struct object {
 int object_new(str stored, rv resource_version, struct object **ret, struct error *err) MUST_USE;
 /* The same from a tree that is at hand, without parsing. */
 struct object *object_from_tree(const struct json *tree, rv resource_version);
+/* The same object as of another revision: the bytes with the other resourceVersion, copied without parsing. */
+struct object *object_with_version(const struct object *o, rv resource_version);
 struct object *object_ref(struct object *o);
 struct object *object_unref(struct object *o);
 static inline void object_unrefp(struct object **o)
