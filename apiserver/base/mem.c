@@ -21,7 +21,8 @@ void *mem_alloc(size_t size)
 
 void *mem_alloc_array(size_t size, size_t n)
 {
-    void *p = size == 0 || n == 0 ? calloc(1, 1) : calloc(n, size);
+    size_t total;
+    void *p = __builtin_mul_overflow(size, n, &total) ? NULL : calloc(1, total ? total : 1);
     if (!p)
         out_of_memory();
     return p;

@@ -7,7 +7,7 @@
 #define BASE_ATTR_H
 
 #define MUST_USE __attribute__((warn_unused_result))
-#define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define PRINTF(fmt, args) __attribute__((format(printf, fmt, args), nonnull(fmt)))
 #define UNUSED __attribute__((unused))
 #define NORETURN __attribute__((noreturn))
 
