@@ -67,9 +67,11 @@ struct http_response {
     int status;
     const struct http_header *headers; /* content-length and date are ours to add */
     size_t header_count;
-    /* The body: either bytes (copied unless they live in the request's arena) or counted buffers, sent in order, each
-     * reference taken over. Large bodies are fed to TLS in slices, so that other requests get their turn. */
+    /* The body: bytes, then counted buffers in order, each reference taken over. The bytes are copied unless they are
+     * said to be stable: static, or in the request's arena. Large bodies are fed to TLS in slices, so that other
+     * requests get their turn. */
     str body;
+    bool body_is_stable;
     struct blob *const *blobs;
     size_t blob_count;
 };
