@@ -19,7 +19,7 @@ typedef uint64_t rv;
 struct object {
     atomic_uint refs;
     rv resource_version;
-    str bytes; /* compact JSON, metadata.resourceVersion included */
+    str bytes;                      /* compact JSON, metadata.resourceVersion included */
     size_t version_at, version_len; /* where its digits stand in bytes; for object_with_version */
     str namespace_, name, uid;
     int64_t generation;
