@@ -14,7 +14,9 @@ enum selector_operator {
     SELECTOR_IN,
     SELECTOR_NOT_IN,
     SELECTOR_EXISTS,
-    SELECTOR_NOT_EXISTS
+    SELECTOR_NOT_EXISTS,
+    SELECTOR_GREATER, /* k>5: the label must be a whole number */
+    SELECTOR_LESS,
 };
 
 struct selector_requirement {

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rules for names, and names made for generateName. */
+#include "meta/names.h"
+
+#include "base/rand.h"
+
+#define SUBDOMAIN_MAX 253
+#define LABEL_MAX 63
+/* k8s.io/apiserver pkg/storage/names: 63 minus the suffix. */
+#define GENERATED_PREFIX_MAX 58
+#define GENERATED_SUFFIX 5
+
+static bool is_lower_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+static bool is_alnum(char c)
+{
+    return is_lower_alnum(c) || (c >= 'A' && c <= 'Z');
+}
+
+/* Lower-case letters, digits and '-', with no '-' at either end. */
+static bool is_label(str s)
+{
+    if (s.len == 0 || !is_lower_alnum(s.ptr[0]) || !is_lower_alnum(s.ptr[s.len - 1]))
+        return false;
+    for (size_t i = 0; i < s.len; i++)
+        if (!is_lower_alnum(s.ptr[i]) && s.ptr[i] != '-')
+            return false;
+    return true;
+}
+
+const char *names_check_dns1123_label(str s)
+{
+    if (s.len > LABEL_MAX)
+        return "must be no more than 63 characters";
+    if (!is_label(s))
+        return "must consist of lower case letters, digits or '-', and start and end with a letter or digit "
+               "(RFC 1123 label, such as 'my-name')";
+    return NULL;
+}
+
+const char *names_check_dns1123_subdomain(str s)
+{
+    if (s.len > SUBDOMAIN_MAX)
+        return "must be no more than 253 characters";
+    str rest = s, part;
+    bool is_fine = s.len > 0 && s.ptr[s.len - 1] != '.';
+    while (is_fine && str_next_field(&rest, '.', &part))
+        is_fine = is_label(part);
+    if (!is_fine)
+        return "must consist of lower case letters, digits, '-' or '.', and start and end with a letter or digit "
+               "(RFC 1123 subdomain, such as 'example.com')";
+    return NULL;
+}
+
+const char *names_check_dns1035_label(str s)
+{
+    if (s.len > LABEL_MAX)
+        return "must be no more than 63 characters";
+    if (!is_label(s) || (s.ptr[0] >= '0' && s.ptr[0] <= '9'))
+        return "must consist of lower case letters, digits or '-', start with a letter, and end with a letter or "
+               "digit (RFC 1035 label, such as 'my-name')";
+    return NULL;
+}
+
+/* Letters, digits, '-', '_' and '.', with a letter or digit at both ends. */
+static bool is_name_part(str s)
+{
+    if (s.len == 0 || !is_alnum(s.ptr[0]) || !is_alnum(s.ptr[s.len - 1]))
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        if (!is_alnum(c) && c != '-' && c != '_' && c != '.')
+            return false;
+    }
+    return true;
+}
+
+const char *names_check_qualified(str s)
+{
+    str prefix = S(""), name = s;
+    if (str_index(s, '/') >= 0) {
+        (void)str_cut(s, '/', &prefix, &name);
+        if (names_check_dns1123_subdomain(prefix))
+            return "the part before the '/' must be a DNS subdomain, such as 'example.com'";
+    }
+    if (name.len > LABEL_MAX)
+        return "the name must be no more than 63 characters";
+    if (!is_name_part(name))
+        return "must consist of letters, digits, '-', '_' or '.', and start and end with a letter or digit, with an "
+               "optional DNS subdomain and '/' before it (such as 'example.com/MyName')";
+    return NULL;
+}
+
+const char *names_check_label_value(str s)
+{
+    if (s.len > LABEL_MAX)
+        return "must be no more than 63 characters";
+    if (s.len && !is_name_part(s))
+        return "must be empty or consist of letters, digits, '-', '_' or '.', and start and end with a letter or digit "
+               "(such as 'MyValue')";
+    return NULL;
+}
+
+const char *names_check_path_segment(str s)
+{
+    if (str_eq_z(s, ".") || str_eq_z(s, ".."))
+        return "may not be '.' or '..'";
+    if (str_index(s, '/') >= 0 || str_index(s, '%') >= 0)
+        return "may not contain '/' or '%'";
+    return NULL;
+}
+
+str names_generate(struct arena *a, str prefix)
+{
+    /* No vowels and no lookalikes, so that no words come out. */
+    str suffix = rand_text(a, GENERATED_SUFFIX, S("bcdfghjklmnpqrstvwxz2456789"));
+    str start = str_first(prefix, GENERATED_PREFIX_MAX);
+    return arena_printf(a, "%.*s%.*s", STR_ARG(start), STR_ARG(suffix));
+}
