@@ -98,6 +98,45 @@ Test(object, stored_bytes_become_the_same_object_as_their_tree)
     object_unref(o);
 }
 
+/* What both objects show must be the same but for the version. */
+static void expect_same(const struct object *x, const struct object *y)
+{
+    cr_expect(str_eq(x->bytes, y->bytes), "%.*s\n%.*s", STR_ARG(x->bytes), STR_ARG(y->bytes));
+    cr_expect_eq(x->resource_version, y->resource_version);
+    cr_expect(str_eq(x->name, y->name) && str_eq(x->namespace_, y->namespace_) && str_eq(x->uid, y->uid));
+    cr_expect(x->generation == y->generation && x->is_deleting == y->is_deleting);
+    cr_expect_eq(x->has_finalizers, y->has_finalizers);
+    cr_assert_eq(x->label_count, y->label_count);
+    for (size_t i = 0; i < x->label_count; i++)
+        cr_expect(str_eq(x->labels[i].key, y->labels[i].key) && str_eq(x->labels[i].value, y->labels[i].value));
+}
+
+Test(object, another_version_of_an_object_is_what_its_tree_would_give)
+{
+    static const char *const trees[] = {
+        "{\"metadata\":{\"name\":\"7\",\"labels\":{\"a\":\"7\",\"b\":\"x\"},\"uid\":\"9\"},\"spec\":7}",
+        "{\"metadata\":{\"resourceVersion\":\"1\",\"name\":\"7\",\"namespace\":\"12345\",\"labels\":{\"7\":\"9\"}}}",
+        "{\"metadata\":{\"name\":\"a\",\"labels\":{\"k\\n\":\"v\\\"w\",\"]}\":\"}\"},\"finalizers\":[\"x\"]},\"n\":1}",
+        "{\"metadata\":{}}",
+        "{\"kind\":\"X\"}",
+        "{}",
+    };
+    static const rv versions[] = { 0, 1, 7, 9, 12345, 18446744073709551615u };
+    ARENA_AUTO(a);
+    for (size_t i = 0; i < ARRAY_LEN(trees); i++)
+        for (size_t from = 0; from < ARRAY_LEN(versions); from++)
+            for (size_t to = 0; to < ARRAY_LEN(versions); to++) {
+                struct object *first = from_text(a, trees[i], versions[from]);
+                OBJECT_AUTO *copy = object_with_version(first, versions[to]);
+                OBJECT_AUTO *expected = object_from_tree(object_parse(a, first), versions[to]);
+                object_unref(first);
+                expect_same(copy, expected);
+                OBJECT_AUTO *again = object_with_version(copy, 77);
+                OBJECT_AUTO *expected_again = object_from_tree(object_parse(a, copy), 77);
+                expect_same(again, expected_again);
+            }
+}
+
 Test(object, bytes_that_are_no_object_are_refused)
 {
     static const char *const table[] = { "", "[]", "{", "{}", "{\"metadata\":{\"name\":\"\"}}", "null", "\"x\"" };
