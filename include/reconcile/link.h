@@ -24,8 +24,13 @@ struct link_target {
     str ca_pem, certificate_pem, private_key_pem; /* the leader's identity in this cluster */
 };
 
-/* on_change: the status changed, the stream connected or was lost. On a foreign thread: only pass on. */
-int link_open(struct links *ls, const struct link_target *target, void (*on_change)(void *self), void *self,
+/*
+ * on_status: a status came (every 0.5 s, and at changes), the stream connected or was lost. is_change: there may be
+ * something to decide; positions that moved are none. On a foreign thread: only pass on.
+ */
+typedef void (*link_status_fn)(void *self, bool is_change);
+
+int link_open(struct links *ls, const struct link_target *target, link_status_fn on_status, void *self,
               struct link **ret, struct error *err) MUST_USE;
 /* No callback runs after it returned. NULL is allowed. */
 void link_close(struct link *l);

@@ -13,7 +13,7 @@
 struct links {
     struct http_client *client;
     struct pool *calls;   /* runs the commands of link_command_all */
-    pthread_mutex_t lock; /* protects all, woken, in_turn and is_stopping; taken before a link's own lock */
+    pthread_mutex_t lock; /* protects all, in_turn and is_stopping; taken before a link's own lock */
     pthread_cond_t changed;
     struct list all;
     bool is_stopping;
@@ -24,11 +24,11 @@ struct links {
 struct link {
     struct links *links;
     struct list in_all;
-    bool is_woken, in_turn; /* under links->lock: wants a turn; a shared thread is at work on it */
+    bool in_turn; /* under links->lock: a shared thread is at work on it */
     char *instance, *host;
     int64_t agent_port;
     char *ca_pem, *certificate_pem, *private_key_pem;
-    void (*on_change)(void *self);
+    link_status_fn on_status;
     void *self;
 
     pthread_mutex_t lock; /* protects what follows */
@@ -45,7 +45,7 @@ struct link {
     int64_t word_term;
 };
 
-void links__wake(struct links *ls, struct link *l);
+void links__wake(struct links *ls);
 int links__add(struct links *ls, struct link *l, struct error *err) MUST_USE;
 void links__remove(struct links *ls, struct link *l);
 

@@ -5,6 +5,8 @@
  */
 #include "reconcile/link.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -65,9 +67,8 @@ static void on_line(void *self, str line)
     l->exchange_due = true;
     pthread_mutex_unlock(&l->lock);
     arena_free(old);
-    links__wake(l->links, l);
-    if (changed)
-        l->on_change(l->self);
+    links__wake(l->links);
+    l->on_status(l->self, changed);
 }
 
 static void on_end(void *self, int code, const struct error *err)
@@ -86,9 +87,9 @@ static void on_end(void *self, int code, const struct error *err)
     l->reconnect_ns = deadline_in_ms(was_connected ? 0 : l->backoff_ms);
     l->backoff_ms = l->backoff_ms * 2 > RECONNECT_MAX_MS ? RECONNECT_MAX_MS : l->backoff_ms * 2;
     pthread_mutex_unlock(&l->lock);
-    links__wake(l->links, l);
+    links__wake(l->links);
     if (was_connected)
-        l->on_change(l->self);
+        l->on_status(l->self, true);
 }
 
 /* On a thread of `links`, which serves one link at a time: closes what ended and opens anew. */
@@ -143,7 +144,7 @@ void link__exchange(struct link *l)
         log_debug("heartbeat not answered", LOG_Z("instance", l->instance), LOG_ERROR(&err));
 }
 
-int link_open(struct links *ls, const struct link_target *target, void (*on_change)(void *self), void *self,
+int link_open(struct links *ls, const struct link_target *target, link_status_fn on_status, void *self,
               struct link **ret, struct error *err)
 {
     struct link *l = mem_new_of(struct link);
@@ -154,7 +155,7 @@ int link_open(struct links *ls, const struct link_target *target, void (*on_chan
     l->ca_pem = copy_z(target->ca_pem);
     l->certificate_pem = copy_z(target->certificate_pem);
     l->private_key_pem = copy_z(target->private_key_pem);
-    l->on_change = on_change;
+    l->on_status = on_status;
     l->self = self;
     l->backoff_ms = RECONNECT_FIRST_MS;
     l->stream_ended = true; /* nothing is open yet: the first turn connects */
@@ -218,7 +219,7 @@ void link_set_word(struct link *l, int64_t term, bool is_primary, bool may_start
         l->exchange_due = true;
     pthread_mutex_unlock(&l->lock);
     if (changed)
-        links__wake(l->links, l);
+        links__wake(l->links);
 }
 
 int link_command(struct link *l, struct arena *a, const char *path, const struct json *body, int64_t deadline_ns,

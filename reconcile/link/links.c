@@ -128,10 +128,9 @@ void links_free(struct links *ls)
     mem_free(ls);
 }
 
-void links__wake(struct links *ls, struct link *l)
+void links__wake(struct links *ls)
 {
     pthread_mutex_lock(&ls->lock);
-    l->is_woken = true;
     pthread_cond_broadcast(&ls->changed);
     pthread_mutex_unlock(&ls->lock);
 }

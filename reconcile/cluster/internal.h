@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shared by the files of the cluster controller. A key ("namespace/name") is worked on by one worker at a time, so a
+ * runtime's fields need no lock, except the few that other threads touch.
+ */
+#ifndef RECONCILE_CLUSTER_INTERNAL_H
+#define RECONCILE_CLUSTER_INTERNAL_H
+
+#include <pthread.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "kube/actions.h"
+#include "pki/pki.h"
+#include "plan.h"
+#include "reconcile/events.h"
+#include "reconcile/informer.h"
+#include "reconcile/manager.h"
+#include "reconcile/workqueue.h"
+
+#define CLUSTER_FINALIZER "postgres.example.io/instances"
+#define CLUSTER_LABEL "postgres.example.io/cluster"
+
+/* What this process knows of an instance beyond its record. */
+struct instance_runtime {
+    struct cluster_runtime *cluster;
+    struct link *link;
+    int64_t launched_ns;
+    struct arena *sent; /* holds the texts below; NULL: nothing was sent by this process */
+    str sent_config;    /* content without version */
+    str sent_sync_names;
+    int64_t sent_version;
+    bool was_crashed;
+    int64_t crash_ns[8]; /* CLOCK_MONOTONIC of the newest crashes, a ring */
+    size_t crash_count;
+    struct pki_pair identity; /* in `arena` */
+    struct arena *arena;
+};
+
+/* A POST that waits for its answer. */
+struct pending_action {
+    struct arena *arena; /* holds everything below */
+    str action, user;
+    const struct json *body;
+    bool is_dry_run, has_begun;
+    int64_t term; /* of the change it began */
+    int64_t deadline_ns;
+    action_done_fn done;
+    void *done_self;
+    struct pending_action *next;
+};
+
+struct cluster_runtime {
+    struct manager *manager;
+    char *key, *namespace_, *name, *uid;
+    struct map *instances; /* name → struct instance_runtime */
+
+    struct arena *arena; /* the texts below; they live as long as the runtime */
+    bool has_secrets;
+    struct pki_pair ca, leader;
+    str app_password;
+    str ca_path;
+
+    int64_t status_written_ns;
+    int64_t change_began_ns; /* of the change that is under way, for its event; 0: none seen by this process */
+
+    pthread_mutex_t lock; /* protects pending */
+    struct pending_action *pending;
+};
+
+struct manager {
+    struct kube_client *client;
+    struct platform platform;
+    struct links *links;
+    struct events *events;
+    struct action_backend backend;
+    bool runs_clusters, runs_backups;
+    struct workqueue *queue;   /* clusters to work on */
+    struct workqueue *publish; /* clusters whose instances are to be shown */
+    struct informer *clusters, *backups, *secrets;
+    pthread_t workers[16];
+    size_t worker_count;
+    pthread_t publisher;
+    bool has_publisher;
+    pthread_mutex_t lock; /* protects runtimes (the map, not what it points to); before a runtime's lock */
+    struct map *runtimes; /* key → struct cluster_runtime */
+    bool is_stopping;     /* under lock */
+};
+
+/* ---- runtime.c ---- */
+struct cluster_runtime *runtime__get(struct manager *m, str key, str uid);
+struct cluster_runtime *runtime__find(struct manager *m, str key);
+/* Answers what waits, closes the links. Only by the worker that has the key, or when no worker runs. */
+void runtime__drop(struct manager *m, struct cluster_runtime *c);
+struct instance_runtime *runtime__instance(struct cluster_runtime *c, str name);
+/* Opens a link for each instance of the record and closes those of instances that are gone. */
+int runtime__sync_links(struct cluster_runtime *c, const struct record *r, struct error *err) MUST_USE;
+void runtime__drop_instance(struct cluster_runtime *c, str name);
+void runtime__note_crashes(struct cluster_runtime *c, struct cluster_view *v);
+
+/* ---- observe.c ---- */
+int observe__cluster(struct cluster_runtime *c, struct arena *a, const struct json *object, struct cluster_view *ret,
+                     struct error *err) MUST_USE;
+int record__load(struct manager *m, struct arena *a, str uid, bool *ret_found, struct record *ret, struct error *err)
+    MUST_USE;
+/* Compare-and-swap: r (with the resource_version that was read) becomes the record; r gets the new one. */
+int record__save(struct manager *m, struct arena *a, struct record *r, struct error *err) MUST_USE;
+
+/* ---- secrets.c ---- */
+int secrets__ensure(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, struct error *err)
+    MUST_USE;
+/* The certificate of an instance: made once per process and instance. */
+int secrets__identity(struct cluster_runtime *c, const struct record_instance *in, struct pki_pair *ret,
+                      struct error *err) MUST_USE;
+
+/* ---- config.c ---- */
+/* The configuration of one instance, without its version. */
+int config__build(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v,
+                  const struct record_instance *in, struct agent_config *ret, struct error *err) MUST_USE;
+/* Sends every instance its configuration where it differs from what it has. */
+int config__send_all(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err) MUST_USE;
+
+/* ---- act.c, change.c, remove.c ---- */
+int act__steps(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct plan *p,
+               struct error *err) MUST_USE;
+int change__begin(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct step *s,
+                  struct error *err) MUST_USE;
+int change__continue(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err) MUST_USE;
+int change__promote(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err) MUST_USE;
+int remove__instance(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, str name, struct error *err)
+    MUST_USE;
+/* All of a cluster that is being deleted; *ret_done when nothing is left and the finalizer is off. */
+int remove__cluster(struct cluster_runtime *c, struct arena *a, const struct json *object, struct cluster_view *v,
+                    bool *ret_done, struct error *err) MUST_USE;
+
+/* ---- actions.c ---- */
+void actions__submit(void *self, const struct action_request *request, action_done_fn done, void *done_self);
+/* Admits, begins or finishes what waits. *ret_step is a change that was admitted just now (has kind STEP_BEGIN_CHANGE).
+ */
+void actions__work(struct cluster_runtime *c, struct arena *a, struct cluster_view *v);
+/* Answers everything that waits with 503. */
+void actions__refuse_all(struct cluster_runtime *c, const char *why);
+
+/* ---- status.c, instances.c, backups.c ---- */
+int status__write(struct cluster_runtime *c, struct arena *a, const struct json *object, const struct cluster_view *v,
+                  const struct plan *p, struct error *err) MUST_USE;
+void instances__publish(struct manager *m, str key);
+int backups__work(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, struct error *err) MUST_USE;
+/* POST …/backup: makes the PostgresBackup. */
+void backups__request(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v,
+                      struct pending_action *p);
+
+/* ---- paths ---- */
+str path__cluster(struct arena *a, const struct cluster_runtime *c, str subresource);
+
+#endif

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The decisions of a pass, in the order in which they matter: first the primary (nothing else helps without one), then
+ * instances that should run, configuration, synchronous sets, restarts, and at last fewer instances.
+ */
+#include "plan.h"
+
+#include "base/clock.h"
+#include "base/strbuf.h"
+
+#define LAUNCH_AGAIN_MS 3000 /* a launched agent connects within this time, or is launched again */
+#define LOST_GRACE_MS 150    /* a stream that reconnects at once is no reason to look at processes */
+#define RESTART_WAIT_MS 6000 /* a crashed primary that restarts in place has so long before it is replaced */
+#define CRASHES_TOLERATED 2  /* in a minute; then it is replaced instead of restarted */
+
+static struct step *add(struct plan *p, enum step_kind kind, str instance)
+{
+    if (p->count == PLAN_STEPS_MAX)
+        return NULL;
+    struct step *s = &p->steps[p->count++];
+    *s = (struct step) { .kind = kind, .instance = instance };
+    return s;
+}
+
+static void look_again(struct plan *p, int64_t ms)
+{
+    if (p->look_again_ms == 0 || ms < p->look_again_ms)
+        p->look_again_ms = ms > 0 ? ms : 1;
+}
+
+static void say(struct plan *p, const char *phase, str message)
+{
+    if (p->phase)
+        return; /* the first one is the most important one */
+    p->phase = phase;
+    p->message = message;
+}
+
+static bool is_phase(const struct instance_view *i, enum agent_phase phase)
+{
+    return i->link.has_status && str_eq_z(i->link.status.phase, agent_phase_name(phase));
+}
+
+static int64_t ms_since(const struct cluster_view *v, int64_t then_ns)
+{
+    return then_ns ? (v->now_ns - then_ns) / NS_PER_MS : INT64_MAX;
+}
+
+/* ---- agents run ---------------------------------------------------------------------------------------------- */
+
+static void plan_launches(const struct cluster_view *v, struct plan *p)
+{
+    for (size_t k = 0; k < v->instance_count; k++) {
+        const struct instance_view *i = &v->instances[k];
+        if (i->link.is_connected || i->in->is_removing)
+            continue;
+        int64_t lost_ms = ms_since(v, i->link.lost_ns), launched_ms = ms_since(v, i->launched_ns);
+        if (i->link.lost_ns && lost_ms < LOST_GRACE_MS)
+            look_again(p, LOST_GRACE_MS - lost_ms);
+        else if (launched_ms < LAUNCH_AGAIN_MS)
+            look_again(p, LAUNCH_AGAIN_MS - launched_ms);
+        else
+            add(p, STEP_LAUNCH, i->in->name);
+    }
+}
+
+static void plan_count(const struct cluster_view *v, struct plan *p)
+{
+    size_t staying = 0;
+    for (size_t k = 0; k < v->instance_count; k++)
+        staying += !v->instances[k].in->is_removing;
+    for (; staying < (size_t)v->spec.instances; staying++)
+        add(p, STEP_ADD_INSTANCE, S(""));
+}
+
+/* ---- the primary --------------------------------------------------------------------------------------------- */
+
+static bool has_candidate(const struct cluster_view *v)
+{
+    for (size_t k = 0; k < v->instance_count; k++) {
+        const struct instance_view *i = &v->instances[k];
+        if (!str_eq(i->in->name, v->record.primary) && record_has_member(&v->record, i->in->name) &&
+            i->link.is_connected && i->link.has_status && i->link.status.usable && i->link.status.postgres_running)
+            return true;
+    }
+    return false;
+}
+
+/* Why the primary should be replaced now; empty: it should not (yet). *ret_wait_ms: look again then. */
+static str why_replace(const struct cluster_view *v, const struct instance_view *primary, int64_t *ret_wait_ms)
+{
+    *ret_wait_ms = 0;
+    if (primary->link.is_connected) {
+        if (is_phase(primary, AGENT_FAILED))
+            return S("the primary cannot go on");
+        if (!is_phase(primary, AGENT_CRASHED))
+            return S("");
+        return primary->crashes > CRASHES_TOLERATED ? S("the primary crashes again and again") : S("");
+    }
+    if (primary->platform != PLATFORM_DEAD)
+        return S(""); /* silence proves nothing (44) */
+    int64_t lost_ms = ms_since(v, primary->link.lost_ns);
+    if (primary->link.lost_ns && lost_ms < RESTART_WAIT_MS) {
+        *ret_wait_ms = RESTART_WAIT_MS - lost_ms;
+        return S("");
+    }
+    return S("the primary is dead and does not come back");
+}
+
+/* True when the rest of the pass must wait for the primary. */
+static bool plan_primary(struct arena *a, const struct cluster_view *v, struct plan *p)
+{
+    if (v->record.primary.len == 0) {
+        say(p, v->record.is_switchover ? "SwitchingOver" : "FailingOver", v->record.reason);
+        add(p, STEP_CONTINUE_CHANGE, S(""));
+        return true;
+    }
+    const struct instance_view *primary = view_primary(v);
+    if (!primary || view_is_serving_primary(v, primary))
+        return false;
+
+    int64_t wait_ms;
+    str why = why_replace(v, primary, &wait_ms);
+    if (wait_ms)
+        look_again(p, wait_ms);
+    if (why.len && has_candidate(v) && v->record.is_initialized) {
+        if (v->spec.is_failover_automatic) {
+            struct step *s = add(p, STEP_BEGIN_CHANGE, S(""));
+            if (s)
+                s->reason = why;
+            say(p, "FailingOver", why);
+            return true;
+        }
+        say(p, "WaitingForPrimary",
+            arena_printf(a, "%.*s; spec.failover.automatic is false: POST …/failover to replace it", STR_ARG(why)));
+        return false;
+    }
+    if (!v->record.is_initialized) {
+        say(p, "Creating", arena_printf(a, "instance %.*s is being initialised", STR_ARG(primary->in->name)));
+        return false;
+    }
+    if (!primary->link.is_connected && primary->platform != PLATFORM_DEAD) {
+        say(p, "WaitingForPrimary",
+            arena_printf(a, "the agent of primary %.*s is silent, and nothing proves that its PostgreSQL is dead: %.*s",
+                         STR_ARG(primary->in->name), STR_ARG(primary->link.last_error)));
+        return false;
+    }
+    say(p, "WaitingForPrimary",
+        arena_printf(a, "primary %.*s is not serving: %.*s", STR_ARG(primary->in->name),
+                     STR_ARG(primary->link.has_status ? primary->link.status.message : S("starting"))));
+    /* Chosen, but its promotion was not begun or was forgotten by a restart: the word is repeated (16). */
+    if (primary->link.is_connected && primary->link.has_status &&
+        !(str_eq(primary->link.status.granted_to, primary->in->name) && primary->link.status.term == v->record.term))
+        add(p, STEP_PROMOTE, primary->in->name);
+    return false;
+}
+
+/* ---- members and synchronous sets ---------------------------------------------------------------------------- */
+
+static void plan_members(const struct cluster_view *v, struct plan *p)
+{
+    const struct instance_view *primary = view_primary(v);
+    if (!primary || !view_is_serving_primary(v, primary))
+        return; /* rule 41 */
+    if (!v->record.is_initialized && primary->link.status.system_identifier.len)
+        add(p, STEP_SET_INITIALIZED, primary->in->name);
+    for (size_t k = 0; k < v->instance_count; k++) {
+        const struct instance_view *i = &v->instances[k];
+        if (!i->in->is_removing && view_is_streaming_standby(v, i) && !record_has_member(&v->record, i->in->name))
+            add(p, STEP_ADMIT_MEMBER, i->in->name);
+    }
+}
+
+struct record_sync plan_wanted_sync(struct arena *a, const struct cluster_view *v)
+{
+    struct record_sync s = { .term = v->record.term, .primary = v->record.primary };
+    if (v->spec.sync_number == 0)
+        return s;
+    str *set = arena_array_of(a, str, v->record.member_count);
+    int64_t streaming = 0;
+    for (size_t k = 0; k < v->record.member_count; k++) {
+        str name = v->record.members[k];
+        const struct instance_view *i = view_instance(v, name);
+        if (str_eq(name, v->record.primary) || !i || i->in->is_removing)
+            continue;
+        bool streams = view_is_streaming_standby(v, i);
+        streaming += streams;
+        if (v->spec.is_sync_required || streams)
+            set[s.set_count++] = name;
+    }
+    s.set = set;
+    s.wait = v->spec.sync_number;
+    if (!v->spec.is_sync_required && streaming < s.wait)
+        s.wait = streaming; /* preferred: never waits for somebody who is not there */
+    return s;
+}
+
+str plan_sync_names(struct arena *a, const struct record_sync *s)
+{
+    if (s->wait == 0)
+        return S("");
+    STRBUF_AUTO b = STRBUF_INIT(64 << 10);
+    strbuf_addf(&b, "ANY %lld (", (long long)s->wait);
+    for (size_t i = 0; i < s->set_count; i++)
+        strbuf_addf(&b, "%s\"%.*s\"", i ? "," : "", STR_ARG(s->set[i]));
+    /* `required` with too few members: a name that nobody has keeps commits waiting instead of letting them through. */
+    for (int64_t i = (int64_t)s->set_count; i < s->wait; i++)
+        strbuf_addf(&b, "%s\"missing %lld\"", i ? "," : "", (long long)i);
+    strbuf_add(&b, S(")"));
+    return strbuf_to_arena(&b, a);
+}
+
+static bool same_sync(const struct record_sync *x, const struct record_sync *y)
+{
+    if (x->term != y->term || x->wait != y->wait || x->set_count != y->set_count || !str_eq(x->primary, y->primary))
+        return false;
+    for (size_t i = 0; i < x->set_count; i++)
+        if (!str_eq(x->set[i], y->set[i]))
+            return false;
+    return true;
+}
+
+/* Whether W of the newest set flushed everything that the primary had written when it reported the new names. */
+static bool newest_set_confirmed(const struct cluster_view *v, const struct instance_view *primary)
+{
+    const struct record_sync *s = &v->record.sync[v->record.sync_count - 1];
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    str names = plan_sync_names(a, s);
+    if (!primary->has_sent || !primary->is_configured || !str_eq(primary->sent_sync_names, names))
+        return false;
+    uint64_t position;
+    if (!lsn_parse(primary->link.status.flush_lsn, &position))
+        return false;
+    int64_t confirmed = 0;
+    const struct json *rows = primary->link.status.replication;
+    for (size_t i = 0; i < json_count(rows); i++) {
+        const struct json *row = json_item(rows, i);
+        uint64_t flushed;
+        if (!lsn_parse(json_str_at(row, "flush_lsn"), &flushed) || flushed < position)
+            continue;
+        for (size_t k = 0; k < s->set_count; k++)
+            confirmed += str_eq(json_str_at(row, "name"), s->set[k]);
+    }
+    return confirmed >= s->wait;
+}
+
+static void plan_sync(struct arena *a, const struct cluster_view *v, struct plan *p)
+{
+    const struct instance_view *primary = view_primary(v);
+    if (!primary || !view_is_serving_primary(v, primary))
+        return;
+    struct record_sync wanted = plan_wanted_sync(a, v);
+    const struct record_sync *newest = v->record.sync_count ? &v->record.sync[v->record.sync_count - 1] : NULL;
+    bool is_new = newest ? !same_sync(newest, &wanted) : wanted.wait > 0;
+    /* One change at a time: the one before must be confirmed first (26). A record without entries has nothing to wait
+     * for. */
+    if (v->record.sync_count > 1 && newest_set_confirmed(v, primary)) {
+        add(p, STEP_FORGET_SYNC, S(""));
+    } else if (is_new && v->record.sync_count < 4) {
+        struct step *s = add(p, STEP_SET_SYNC, S(""));
+        if (s)
+            s->sync = wanted;
+    } else if (v->record.sync_count > 1) {
+        look_again(p, 500);
+    }
+}
+
+/* ---- restarts ------------------------------------------------------------------------------------------------ */
+
+static bool wants_restart(const struct cluster_view *v, const struct instance_view *i)
+{
+    if (v->record.restart_id.len && !str_eq(i->link.status.last_restart_id, v->record.restart_id) &&
+        (v->record.restart_instance.len == 0 || str_eq(v->record.restart_instance, i->in->name)))
+        return true;
+    return i->link.status.pending_restart;
+}
+
+/* Restarts one instance at a time, each awaited: standbys first, unless the primary must lead (a hot-standby limit
+ * falls). */
+static void plan_restarts(const struct cluster_view *v, struct plan *p)
+{
+    const struct instance_view *primary = view_primary(v), *next = NULL;
+    if (!primary || !view_is_serving_primary(v, primary))
+        return;
+    for (size_t k = 0; k < v->instance_count; k++) {
+        const struct instance_view *i = &v->instances[k];
+        if (i->in->is_removing || !wants_restart(v, i))
+            continue;
+        if (!next || next == primary)
+            next = i;
+    }
+    if (!next)
+        return;
+    bool primary_first =
+        primary->link.status.pending_restart && json_bool_at(primary->link.status.task, "never", false);
+    if (next != primary && primary_first)
+        next = primary;
+    /* Not while another one is down: a restart must not be the second outage. */
+    for (size_t k = 0; k < v->instance_count; k++) {
+        const struct instance_view *i = &v->instances[k];
+        if (i != next && record_has_member(&v->record, i->in->name) && !view_is_ready(v, i)) {
+            say(p, "Restarting", S("waits until every other instance is ready"));
+            look_again(p, 1000);
+            return;
+        }
+    }
+    struct step *s = add(p, STEP_RESTART, next->in->name);
+    if (s)
+        s->reason =
+            next->link.status.pending_restart ? S("changed parameters need a restart") : S("restart was asked for");
+    say(p, "Restarting", s ? s->reason : S(""));
+}
+
+/* ---- fewer instances ----------------------------------------------------------------------------------------- */
+
+static void plan_removals(const struct cluster_view *v, struct plan *p)
+{
+    size_t staying = 0;
+    const struct instance_view *last = NULL;
+    for (size_t k = 0; k < v->instance_count; k++) {
+        const struct instance_view *i = &v->instances[k];
+        if (i->in->is_removing) {
+            add(p, STEP_REMOVE, i->in->name);
+            continue;
+        }
+        staying++;
+        /* The primary stays where it is: any standby can go. */
+        if (!str_eq(i->in->name, v->record.primary) && (!last || i->in->serial > last->in->serial))
+            last = i;
+    }
+    const struct instance_view *primary = view_primary(v);
+    if (staying > (size_t)v->spec.instances && last && primary && view_is_serving_primary(v, primary)) {
+        add(p, STEP_MARK_REMOVING, last->in->name);
+        say(p, "Scaling", S("an instance is being removed"));
+    }
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------------------- */
+
+static void say_state(struct arena *a, const struct cluster_view *v, struct plan *p)
+{
+    size_t ready = 0, copying = 0;
+    str waiting = S("");
+    for (size_t k = 0; k < v->instance_count; k++) {
+        const struct instance_view *i = &v->instances[k];
+        if (view_is_ready(v, i)) {
+            ready++;
+            continue;
+        }
+        copying += is_phase(i, AGENT_COPYING) || !record_has_member(&v->record, i->in->name);
+        if (waiting.len == 0)
+            waiting = arena_printf(a, "%.*s: %.*s%s%.*s", STR_ARG(i->in->name),
+                                   STR_ARG(i->link.is_connected ? i->link.status.phase : S("not reached")),
+                                   i->link.is_connected && i->link.status.progress.len ? ", " : "",
+                                   STR_ARG(i->link.is_connected ? i->link.status.progress : S("")));
+    }
+    if (ready == (size_t)v->spec.instances && v->instance_count == ready)
+        say(p, "Running", arena_printf(a, "%zu of %zu instances are ready", ready, ready));
+    else if (copying)
+        say(p, v->record.is_initialized ? "Scaling" : "Creating", waiting);
+    else
+        say(p, "Degraded", waiting);
+}
+
+void plan_make(struct arena *a, const struct cluster_view *v, struct plan *p)
+{
+    memset(p, 0, sizeof(*p));
+    if (v->spec.is_paused) {
+        say(p, "Paused", S("spec.paused is true: nothing is changed, and no failover happens"));
+        return;
+    }
+    if (!v->has_record) {
+        say(p, "Creating", S("the cluster is being set up"));
+        add(p, STEP_CREATE_RECORD, S(""));
+        return;
+    }
+    plan_launches(v, p);
+    if (plan_primary(a, v, p))
+        return;
+    plan_count(v, p);
+    plan_members(v, p);
+    plan_sync(a, v, p);
+    add(p, STEP_CONFIGURE, S(""));
+    plan_restarts(v, p);
+    plan_removals(v, p);
+    say_state(a, v, p);
+}
+
+/* ---- asked for ----------------------------------------------------------------------------------------------- */
+
+static int check_target(const struct cluster_view *v, str target, bool needs_streaming, struct error *err)
+{
+    const struct instance_view *t = view_instance(v, target);
+    if (!t || !record_has_member(&v->record, target))
+        return error_set(err, ERRC_CONFLICT, "target \"%.*s\" is no member of the cluster", STR_ARG(target));
+    if (str_eq(target, v->record.primary))
+        return error_set(err, ERRC_CONFLICT, "target \"%.*s\" is the primary already", STR_ARG(target));
+    if (t->in->is_removing)
+        return error_set(err, ERRC_CONFLICT, "target \"%.*s\" is being removed", STR_ARG(target));
+    if (needs_streaming && !view_is_streaming_standby(v, t))
+        return error_set(err, ERRC_CONFLICT, "target \"%.*s\" does not stream from the primary: %.*s", STR_ARG(target),
+                         STR_ARG(t->link.has_status ? t->link.status.message : S("its agent is not reached")));
+    return 0;
+}
+
+int plan_admit_change(struct arena *a, const struct cluster_view *v, bool is_switchover, str target, bool force,
+                      str reason, struct step *ret, struct error *err)
+{
+    if (v->spec.is_paused)
+        return error_set(err, ERRC_CONFLICT, "the cluster is paused: set spec.paused to false first");
+    if (!v->has_record || !v->record.is_initialized)
+        return error_set(err, ERRC_CONFLICT, "the cluster is still being created");
+    if (v->record.primary.len == 0)
+        return error_set(err, ERRC_CONFLICT, "a change of primary is under way (term %lld): wait until it is done",
+                         (long long)v->record.term);
+    const struct instance_view *primary = view_primary(v);
+    bool healthy = primary && view_is_serving_primary(v, primary);
+    if (!healthy && is_switchover)
+        return error_set(err, ERRC_CONFLICT,
+                         "the primary \"%.*s\" is not serving, so a switchover could lose commits: POST to /failover",
+                         STR_ARG(v->record.primary));
+    /* A healthy primary hands over whatever the verb: nothing is lost. A dead one needs proof, or force (44). */
+    bool proved =
+        primary && ((primary->link.is_connected && primary->link.has_status) || primary->platform == PLATFORM_DEAD);
+    if (!healthy && !proved && !force)
+        return error_set(
+            err, ERRC_CONFLICT,
+            "primary \"%.*s\" does not answer, and nothing proves that it is dead: two primaries could exist. "
+            "Stop it for sure and repeat with force: true",
+            STR_ARG(v->record.primary));
+    bool any = false;
+    for (size_t k = 0; k < v->instance_count && !any; k++)
+        any = healthy ? view_is_streaming_standby(v, &v->instances[k]) &&
+                            record_has_member(&v->record, v->instances[k].in->name)
+                      : has_candidate(v);
+    if (!any)
+        return error_set(err, ERRC_CONFLICT, "no standby can take over%s",
+                         healthy ? ": none streams from the primary" : "");
+    if (target.len) {
+        int r = check_target(v, target, healthy && !force, err);
+        if (r < 0)
+            return r;
+    }
+    *ret = (struct step) { .kind = STEP_BEGIN_CHANGE,
+                           .instance = arena_str(a, target),
+                           .reason = reason.len      ? arena_str(a, reason)
+                                     : is_switchover ? S("switchover was asked for")
+                                                     : S("failover was asked for"),
+                           .is_switchover = healthy,
+                           .is_forced = force };
+    return 0;
+}

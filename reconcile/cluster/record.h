@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The term record of a cluster: the one thing that says who is primary. An internal object of the store, keyed by the
+ * cluster's UID and changed only by compare-and-swap (its resourceVersion); status mirrors it, no user can write it.
+ * The numbers in brackets are rules of the failover protocol (test/model/README.md).
+ */
+#ifndef RECONCILE_CLUSTER_RECORD_H
+#define RECONCILE_CLUSTER_RECORD_H
+
+#include "base/error.h"
+#include "reconcile/platform.h"
+#include "json/json.h"
+
+#define RECORD_MODE_LEADER "leader" /* the only source of a primary's right to write (rule 22) */
+
+struct record_instance {
+    str name;
+    int64_t serial; /* never used again */
+    struct placement at;
+    bool is_removing;
+};
+
+/* Who had to confirm a commit in `term`: at least `wait` of `set` (rule 25). */
+struct record_sync {
+    int64_t term;
+    str primary;
+    const str *set;
+    size_t set_count;
+    int64_t wait;
+};
+
+struct record {
+    str uid, namespace_, cluster;
+    str resource_version; /* of the object that was read; empty: not yet written */
+
+    int64_t term;
+    str primary; /* empty: a change is under way (14) */
+    str old;     /* whom a change waits for (15) */
+    const str *members;
+    size_t member_count;
+    int64_t version; /* of members (40) */
+    int64_t tli;     /* greatest timeline given to a term (27) */
+    str mode;
+    const struct record_sync *sync;
+    size_t sync_count;
+
+    /* The change under way. */
+    bool is_switchover, is_forced;
+    str target, reason;
+
+    const struct record_instance *instances;
+    size_t instance_count;
+    int64_t next_serial;
+    bool is_initialized; /* the first initdb is done: never again (an empty folder is copied, not initialised) */
+    str system_identifier;
+    int64_t postgres_major;
+
+    str restart_id;       /* newest POST …/restart; empty: none */
+    str restart_instance; /* only this one; empty: all */
+
+    /* The newest finished decision, for status. */
+    str last_from, last_to, last_reason, last_at;
+    int64_t last_term, last_lost_bytes;
+};
+
+const struct json *record_to_json(struct arena *a, const struct record *r);
+int record_from_json(struct arena *a, const struct json *object, struct record *ret, struct error *err) MUST_USE;
+
+const struct record_instance *record_instance_of(const struct record *r, str name);
+bool record_has_member(const struct record *r, str name);
+
+/* Copies with one change, in the arena; everything else is shared. */
+void record_add_instance(struct arena *a, struct record *r, struct record_instance instance);
+void record_remove_instance(struct arena *a, struct record *r, str name);
+void record_set_removing(struct arena *a, struct record *r, str name);
+/* Both raise version. */
+void record_add_member(struct arena *a, struct record *r, str name);
+void record_remove_member(struct arena *a, struct record *r, str name);
+void record_push_sync(struct arena *a, struct record *r, struct record_sync entry);
+/* Keeps only the newest entry (26). */
+void record_forget_old_sync(struct arena *a, struct record *r);
+
+#endif
