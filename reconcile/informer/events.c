@@ -41,7 +41,7 @@ struct events {
     struct map *recent; /* "uid/reason/message" → struct written; the writer's */
     pthread_t thread;
     bool has_thread;
-    int64_t stop_by_ns; /* set before the queue is closed */
+    _Atomic int64_t stop_by_ns; /* set before the queue is closed */
 };
 
 static void written_free(void *p)

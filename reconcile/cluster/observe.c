@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads what a pass decides on: the record, the links, and where a link is down what the platform can prove. */
+#include "base/clock.h"
+#include "internal.h"
+
+#define RECORD_GROUP S("internal.postgres.example.io")
+
+static str record_path(struct arena *a, str uid)
+{
+    return kube_path(a, RECORD_GROUP, S("clusterrecords"), S(""), uid, S(""));
+}
+
+int record__load(struct manager *m, struct arena *a, str uid, bool *ret_found, struct record *ret, struct error *err)
+{
+    const struct json *object;
+    *ret_found = false;
+    int r = kube_get(m->client, a, record_path(a, uid), &object, err);
+    if (r == ERRC_NOT_FOUND)
+        return 0;
+    if (r < 0)
+        return error_wrap(err, r, "reading the term record");
+    *ret_found = true;
+    return record_from_json(a, object, ret, err);
+}
+
+int record__save(struct manager *m, struct arena *a, struct record *r, struct error *err)
+{
+    const struct json *written;
+    int result;
+    if (r->resource_version.len)
+        result = kube_update(m->client, a, record_path(a, r->uid), record_to_json(a, r), &written, err);
+    else
+        result = kube_create(m->client, a, kube_path(a, RECORD_GROUP, S("clusterrecords"), S(""), S(""), S("")),
+                             record_to_json(a, r), &written, err);
+    if (result < 0)
+        return error_wrap(err, result, "writing the term record");
+    r->resource_version = json_str_at(written, "metadata.resourceVersion");
+    return 0;
+}
+
+static struct platform_instance platform_of(const struct cluster_runtime *c, const struct record_instance *in)
+{
+    return (struct platform_instance) { .namespace_ = str_from(c->namespace_),
+                                        .cluster = str_from(c->name),
+                                        .cluster_uid = str_from(c->uid),
+                                        .name = in->name,
+                                        .at = in->at };
+}
+
+static int view_one(struct cluster_runtime *c, struct arena *a, const struct record_instance *in,
+                    struct instance_view *ret, struct error *err)
+{
+    struct instance_runtime *i = runtime__instance(c, in->name);
+    *ret = (struct instance_view) { .in = in, .platform = PLATFORM_LIVE, .launched_ns = i->launched_ns };
+    link_view(i->link, a, &ret->link);
+    ret->has_sent = i->sent != NULL;
+    ret->sent_sync_names = i->sent_sync_names;
+    /* Its own word that the configuration is in force, not only that it came. */
+    ret->is_configured = ret->has_sent && ret->link.has_status && ret->link.status.config_version == i->sent_version;
+    if (ret->link.is_connected)
+        return 0;
+    const struct platform_instance p = platform_of(c, in);
+    return c->manager->platform.ops->state(c->manager->platform.self, &p, &ret->platform, err);
+}
+
+int observe__cluster(struct cluster_runtime *c, struct arena *a, const struct json *object, struct cluster_view *ret,
+                     struct error *err)
+{
+    *ret = (struct cluster_view) { .namespace_ = str_from(c->namespace_),
+                                   .name = str_from(c->name),
+                                   .uid = str_from(c->uid),
+                                   .generation = json_int_at(object, "metadata.generation", 0),
+                                   .is_deleting = json_str_at(object, "metadata.deletionTimestamp").len > 0,
+                                   .now_ns = clock_monotonic_ns() };
+    cluster_spec_from_json(object, &ret->spec);
+    int r = record__load(c->manager, a, ret->uid, &ret->has_record, &ret->record, err);
+    if (r < 0 || !ret->has_record)
+        return r;
+    r = secrets__ensure(c, a, ret, err);
+    if (r == 0)
+        r = runtime__sync_links(c, &ret->record, err);
+    if (r < 0)
+        return r;
+    ret->instance_count = ret->record.instance_count;
+    ret->instances = arena_array_of(a, struct instance_view, ret->instance_count);
+    for (size_t k = 0; k < ret->instance_count && r == 0; k++)
+        r = view_one(c, a, &ret->record.instances[k], &ret->instances[k], err);
+    if (r == 0)
+        runtime__note_crashes(c, ret);
+    return r;
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cluster's secrets: its CA (`<cluster>-ca`), the application's access (`<cluster>-app`), and the certificates made
+ * from the CA for the leader and each instance. Nothing of them is ever logged or put into a status.
+ */
+#include "base/base64.h"
+#include "base/rand.h"
+#include "base/strbuf.h"
+#include "internal.h"
+
+#define PASSWORD_LENGTH 32
+#define PASSWORD_ALPHABET S("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789")
+#define URI_MAX 8192
+
+static str secret_name(struct arena *a, const struct cluster_runtime *c, const char *suffix)
+{
+    return arena_printf(a, "%s-%s", c->name, suffix);
+}
+
+static str secret_path(struct arena *a, const struct cluster_runtime *c, str name)
+{
+    return kube_path(a, S(""), S("secrets"), str_from(c->namespace_), name, S(""));
+}
+
+/* A decoded entry; empty when absent or no base64. */
+static str entry(struct arena *a, const struct json *secret, str key)
+{
+    str data;
+    return base64_decode(a, json_str(json_get(json_get(secret, S("data")), key)), &data) ? data : S("");
+}
+
+struct pair {
+    str key, value;
+};
+
+static const struct json *secret_object(struct arena *a, const struct cluster_runtime *c, str name,
+                                        const struct pair *pairs, size_t count)
+{
+    struct json_builder data;
+    json_builder_init(&data, a);
+    for (size_t i = 0; i < count; i++)
+        json_builder_add(&data, pairs[i].key, json_string(a, base64_encode(a, pairs[i].value)));
+    const struct json *owner = JSON_OBJECT_OF(a, JSON_MEMBER("apiVersion", json_string(a, S("postgres.example.io/v1"))),
+                                              JSON_MEMBER("kind", json_string(a, S("PostgresCluster"))),
+                                              JSON_MEMBER("name", json_string(a, str_from(c->name))),
+                                              JSON_MEMBER("uid", json_string(a, str_from(c->uid))),
+                                              JSON_MEMBER("controller", &json_true_value));
+    return JSON_OBJECT_OF(
+        a, JSON_MEMBER("apiVersion", json_string(a, S("v1"))), JSON_MEMBER("kind", json_string(a, S("Secret"))),
+        JSON_MEMBER(
+            "metadata",
+            JSON_OBJECT_OF(a, JSON_MEMBER("name", json_string(a, name)),
+                           JSON_MEMBER("namespace", json_string(a, str_from(c->namespace_))),
+                           JSON_MEMBER("labels", JSON_OBJECT_OF(a, JSON_MEMBER("postgres.example.io/cluster",
+                                                                               json_string(a, str_from(c->name))))),
+                           JSON_MEMBER("ownerReferences", JSON_ARRAY_OF(a, owner)))),
+        JSON_MEMBER("type", json_string(a, S("Opaque"))), JSON_MEMBER("data", json_builder_object(&data)));
+}
+
+static bool is_of_cluster(const struct cluster_runtime *c, const struct json *secret)
+{
+    const struct json *owners = json_at(secret, "metadata.ownerReferences");
+    for (size_t i = 0; i < json_count(owners); i++)
+        if (str_eq_z(json_str_at(json_item(owners, i), "uid"), c->uid))
+            return true;
+    return false;
+}
+
+/* The secret as it stands; *ret NULL when absent. One that belongs to somebody else is refused: it is not ours to use.
+ */
+static int read_secret(struct cluster_runtime *c, struct arena *a, str name, const struct json **ret, struct error *err)
+{
+    int r = kube_get(c->manager->client, a, secret_path(a, c, name), ret, err);
+    if (r == ERRC_NOT_FOUND) {
+        *ret = NULL;
+        return 0;
+    }
+    if (r == 0 && !is_of_cluster(c, *ret))
+        return error_set(err, ERRC_EXISTS,
+                         "secret \"%.*s\" exists and does not belong to this cluster: rename or delete it",
+                         STR_ARG(name));
+    return r;
+}
+
+static int ensure_ca(struct cluster_runtime *c, struct arena *a, struct error *err)
+{
+    str name = secret_name(a, c, "ca");
+    const struct json *secret;
+    int r = read_secret(c, a, name, &secret, err);
+    if (r < 0)
+        return r;
+    struct pki_pair ca = { 0 };
+    if (secret) {
+        ca = (struct pki_pair) { entry(a, secret, S("ca.crt")), entry(a, secret, S("ca.key")) };
+    } else {
+        r = pki_make_ca(a, arena_printf(a, "%s/%s", c->namespace_, c->name), 0, &ca, err);
+        if (r < 0)
+            return r;
+        const struct pair pairs[] = { { S("ca.crt"), ca.certificate_pem }, { S("ca.key"), ca.private_key_pem } };
+        r = kube_create(c->manager->client, a, secret_path(a, c, S("")),
+                        secret_object(a, c, name, pairs, ARRAY_LEN(pairs)), NULL, err);
+        if (r < 0)
+            return error_wrap(err, r, "creating secret \"%.*s\"", STR_ARG(name));
+    }
+    r = pki_check_pair(ca.certificate_pem, ca.private_key_pem, err);
+    if (r < 0)
+        return error_wrap(err, r, "secret \"%.*s\"", STR_ARG(name));
+    c->ca = (struct pki_pair) { arena_str(c->arena, ca.certificate_pem), arena_str(c->arena, ca.private_key_pem) };
+    const struct pki_request request = { .common_name = S(AGENT_LEADER_CN), .is_client = true };
+    return pki_issue(c->arena, &c->ca, &request, &c->leader, err);
+}
+
+static str uri_of(struct arena *a, const struct cluster_runtime *c, const struct cluster_view *v, bool is_jdbc)
+{
+    STRBUF_AUTO b = STRBUF_INIT(URI_MAX);
+    if (is_jdbc)
+        strbuf_add(&b, S("jdbc:postgresql://"));
+    else
+        strbuf_addf(&b, "postgresql://%.*s:%.*s@", STR_ARG(v->spec.owner), STR_ARG(c->app_password));
+    for (size_t i = 0; i < v->record.instance_count; i++)
+        strbuf_addf(&b, "%s%.*s:%d", i ? "," : "", STR_ARG(v->record.instances[i].at.host),
+                    (int)v->record.instances[i].at.port);
+    strbuf_addf(&b, "/%.*s?%s&sslmode=verify-full&sslrootcert=%.*s", STR_ARG(v->spec.database),
+                is_jdbc ? "targetServerType=primary" : "target_session_attrs=read-write", STR_ARG(c->ca_path));
+    if (is_jdbc)
+        strbuf_addf(&b, "&user=%.*s&password=%.*s", STR_ARG(v->spec.owner), STR_ARG(c->app_password));
+    return strbuf_to_arena(&b, a);
+}
+
+/* "host,host" or "port,port", as libpq takes lists. */
+static str list_of(struct arena *a, const struct cluster_view *v, bool ports)
+{
+    STRBUF_AUTO b = STRBUF_INIT(URI_MAX);
+    for (size_t i = 0; i < v->record.instance_count; i++) {
+        const struct placement *at = &v->record.instances[i].at;
+        if (ports)
+            strbuf_addf(&b, "%s%d", i ? "," : "", (int)at->port);
+        else
+            strbuf_addf(&b, "%s%.*s", i ? "," : "", STR_ARG(at->host));
+    }
+    return strbuf_to_arena(&b, a);
+}
+
+static int ensure_app(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, struct error *err)
+{
+    str name = secret_name(a, c, "app");
+    const struct json *secret;
+    int r = read_secret(c, a, name, &secret, err);
+    if (r < 0)
+        return r;
+    str password = secret ? entry(a, secret, S("password")) : S("");
+    if (password.len == 0) /* deleted or emptied: the old one if we know it, so that clients go on */
+        password = c->app_password.len ? c->app_password : rand_text(a, PASSWORD_LENGTH, PASSWORD_ALPHABET);
+    if (!str_eq(password, c->app_password))
+        c->app_password = arena_str(c->arena, password);
+    const struct pair pairs[] = {
+        { S("username"), v->spec.owner },
+        { S("password"), c->app_password },
+        { S("dbname"), v->spec.database },
+        { S("host"), list_of(a, v, false) },
+        { S("port"), list_of(a, v, true) },
+        { S("uri"), uri_of(a, c, v, false) },
+        { S("jdbc-uri"), uri_of(a, c, v, true) },
+        { S("pgpass"), arena_printf(a, "*:*:%.*s:%.*s:%.*s\n", STR_ARG(v->spec.database), STR_ARG(v->spec.owner),
+                                    STR_ARG(c->app_password)) },
+        { S("ca.crt"), c->ca.certificate_pem },
+    };
+    const struct json *wanted = secret_object(a, c, name, pairs, ARRAY_LEN(pairs));
+    if (!secret)
+        r = kube_create(c->manager->client, a, secret_path(a, c, S("")), wanted, NULL, err);
+    else if (!json_equal(json_get(secret, S("data")), json_get(wanted, S("data"))))
+        r = kube_merge_patch(c->manager->client, a, secret_path(a, c, name),
+                             JSON_OBJECT_OF(a, JSON_MEMBER("data", json_get(wanted, S("data")))), NULL, err);
+    return r < 0 ? error_wrap(err, r, "writing secret \"%.*s\"", STR_ARG(name)) : 0;
+}
+
+int secrets__ensure(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, struct error *err)
+{
+    if (!c->has_secrets) {
+        int r = ensure_ca(c, a, err);
+        if (r < 0)
+            return r;
+        const struct platform *p = &c->manager->platform;
+        const struct platform_instance cluster = { .namespace_ = v->namespace_,
+                                                   .cluster = v->name,
+                                                   .cluster_uid = v->uid };
+        str path;
+        r = p->ops->publish_ca(p->self, a, &cluster, c->ca.certificate_pem, &path, err);
+        if (r < 0)
+            return r;
+        c->ca_path = arena_str(c->arena, path);
+        c->has_secrets = true;
+    }
+    return ensure_app(c, a, v, err);
+}
+
+int secrets__identity(struct cluster_runtime *c, const struct record_instance *in, struct pki_pair *ret,
+                      struct error *err)
+{
+    struct instance_runtime *i = runtime__instance(c, in->name);
+    if (i->identity.certificate_pem.len == 0) {
+        const struct pki_request request = { .common_name = in->name,
+                                             .dns_names = &in->name,
+                                             .dns_count = 1,
+                                             .ip_addresses = &in->at.host,
+                                             .ip_count = 1,
+                                             .is_server = true,
+                                             .is_client = true };
+        int r = pki_issue(i->arena, &c->ca, &request, &i->identity, err);
+        if (r < 0)
+            return error_wrap(err, r, "certificate of instance \"%.*s\"", STR_ARG(in->name));
+    }
+    *ret = i->identity;
+    return 0;
+}
