@@ -30,6 +30,7 @@ struct instance_runtime {
     str sent_config;    /* content without version */
     str sent_sync_names;
     int64_t sent_version;
+    int64_t removing_since_ns;
     bool was_crashed;
     int64_t crash_ns[8]; /* CLOCK_MONOTONIC of the newest crashes, a ring */
     size_t crash_count;

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Carries out the steps of a plan. All edits of the record in one pass are one compare-and-swap; after it the pass ends
+ * and the next one looks at the new facts, so no step ever works on a view that is out of date.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/rand.h"
+#include "internal.h"
+#include "json/json_write.h"
+
+#define COMMAND_DEADLINE_MS 5000
+
+static struct platform_instance platform_of(const struct cluster_view *v, const struct record_instance *in)
+{
+    return (struct platform_instance) {
+        .namespace_ = v->namespace_, .cluster = v->name, .cluster_uid = v->uid, .name = in->name, .at = in->at
+    };
+}
+
+/* Placements of every instance of every cluster: addresses are not given twice. */
+static int all_placements(struct manager *m, struct arena *a, struct placement **ret, size_t *ret_count,
+                          struct error *err)
+{
+    const struct kube_request req = { .method = "GET",
+                                      .path = kube_path(a, S("internal.postgres.example.io"), S("clusterrecords"),
+                                                        S(""), S(""), S("")),
+                                      .deadline_ns = deadline_in_ms(COMMAND_DEADLINE_MS) };
+    struct kube_response res;
+    int r = kube_call(m->client, a, &req, &res, err);
+    if (r < 0)
+        return error_wrap(err, r, "listing term records");
+    const struct json *items = json_get(res.body, S("items"));
+    size_t cap = 0;
+    for (size_t i = 0; i < json_count(items); i++)
+        cap += json_count(json_at(json_item(items, i), "spec.instances"));
+    *ret = arena_array_of(a, struct placement, cap);
+    *ret_count = 0;
+    for (size_t i = 0; i < json_count(items); i++) {
+        struct record record;
+        if (record_from_json(a, json_item(items, i), &record, NULL) < 0)
+            continue;
+        for (size_t k = 0; k < record.instance_count; k++)
+            (*ret)[(*ret_count)++] = record.instances[k].at;
+    }
+    return 0;
+}
+
+/* Adds one instance to r (not yet saved), on a free place. */
+static int add_instance(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, struct record *r,
+                        struct error *err)
+{
+    struct placement *taken;
+    size_t count;
+    int result = all_placements(c->manager, a, &taken, &count, err);
+    if (result < 0)
+        return result;
+    /* Those that this very pass placed are not in the store yet. */
+    struct placement *all = arena_array_of(a, struct placement, count + r->instance_count);
+    for (size_t i = 0; i < count; i++)
+        all[i] = taken[i];
+    for (size_t i = 0; i < r->instance_count; i++)
+        all[count++] = r->instances[i].at;
+    struct record_instance in = { .serial = r->next_serial };
+    in.name = arena_printf(a, "%s-%lld", c->name, (long long)in.serial);
+    const struct platform_instance p = platform_of(v, &in);
+    result = c->manager->platform.ops->place(c->manager->platform.self, a, &p, all, count, &in.at, err);
+    if (result < 0)
+        return result;
+    r->next_serial++;
+    record_add_instance(a, r, in);
+    return 0;
+}
+
+static int create_record(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err)
+{
+    struct record r = { .uid = v->uid,
+                        .namespace_ = v->namespace_,
+                        .cluster = v->name,
+                        .term = 1,
+                        .version = 1,
+                        .tli = 1,
+                        .mode = S(RECORD_MODE_LEADER),
+                        .next_serial = 1,
+                        .postgres_major = v->spec.postgres_major };
+    for (int64_t i = 0; i < v->spec.instances; i++) {
+        int result = add_instance(c, a, v, &r, err);
+        if (result < 0)
+            return result;
+    }
+    r.primary = r.old = r.instances[0].name;
+    r.members = &r.instances[0].name;
+    r.member_count = 1;
+    int result = record__save(c->manager, a, &r, err);
+    if (result == 0)
+        log_info("cluster created", LOG_Z("cluster", c->key), LOG_INT("instances", v->spec.instances));
+    return result;
+}
+
+static int launch(struct cluster_runtime *c, const struct cluster_view *v, str name, struct error *err)
+{
+    const struct record_instance *in = record_instance_of(&v->record, name);
+    struct instance_runtime *i = runtime__instance(c, name);
+    i->launched_ns = clock_monotonic_ns();
+    struct pki_pair pair;
+    int r = secrets__identity(c, in, &pair, err);
+    if (r < 0)
+        return r;
+    const struct platform_instance p = platform_of(v, in);
+    const struct platform_identity identity = { .ca_pem = c->ca.certificate_pem,
+                                                .certificate_pem = pair.certificate_pem,
+                                                .private_key_pem = pair.private_key_pem };
+    r = c->manager->platform.ops->launch(c->manager->platform.self, &p, &identity, err);
+    if (r < 0)
+        return error_wrap(err, r, "launching instance \"%.*s\"", STR_ARG(name));
+    log_info("instance launched", LOG_Z("cluster", c->key), LOG_STR("instance", name));
+    return 0;
+}
+
+static int restart(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, const struct step *s,
+                   struct error *err)
+{
+    struct instance_runtime *i = runtime__instance(c, s->instance);
+    /* Changed parameters have no id of their own: the version of the configuration names this restart. */
+    str id = v->record.restart_id.len &&
+                     !str_eq(view_instance(v, s->instance)->link.status.last_restart_id, v->record.restart_id)
+                 ? v->record.restart_id
+                 : arena_printf(a, "config-%lld", (long long)i->sent_version);
+    const struct json *body =
+        JSON_OBJECT_OF(a, JSON_MEMBER("protocol", json_int(a, AGENT_PROTOCOL)),
+                       JSON_MEMBER("term", json_int(a, v->record.term)), JSON_MEMBER("id", json_string(a, id)));
+    log_info("restarting PostgreSQL", LOG_Z("cluster", c->key), LOG_STR("instance", s->instance),
+             LOG_STR("reason", s->reason));
+    return link_command(i->link, a, "/v1/restart", body, deadline_in_ms(COMMAND_DEADLINE_MS), NULL, err);
+}
+
+/* Steps that only edit the record. False: this one is something else. */
+static bool edit_record(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct step *s,
+                        int *ret_result, struct error *err)
+{
+    struct record *r = &v->record;
+    *ret_result = 0;
+    switch (s->kind) {
+    case STEP_ADD_INSTANCE: *ret_result = add_instance(c, a, v, r, err); return true;
+    case STEP_SET_INITIALIZED:
+        r->is_initialized = true;
+        r->system_identifier = view_instance(v, s->instance)->link.status.system_identifier;
+        return true;
+    case STEP_ADMIT_MEMBER: record_add_member(a, r, s->instance); return true;
+    case STEP_SET_SYNC: record_push_sync(a, r, s->sync); return true;
+    case STEP_FORGET_SYNC: record_forget_old_sync(a, r); return true;
+    case STEP_MARK_REMOVING:
+        record_set_removing(a, r, s->instance);
+        record_remove_member(a, r, s->instance);
+        return true;
+    default: return false;
+    }
+}
+
+static int effect(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct step *s,
+                  struct error *err)
+{
+    switch (s->kind) {
+    case STEP_CREATE_RECORD: return create_record(c, a, v, err);
+    case STEP_LAUNCH: return launch(c, v, s->instance, err);
+    case STEP_BEGIN_CHANGE: return change__begin(c, a, v, s, err);
+    case STEP_CONTINUE_CHANGE: return change__continue(c, a, v, err);
+    case STEP_PROMOTE: return change__promote(c, a, v, err);
+    case STEP_CONFIGURE: return config__send_all(c, a, v, err);
+    case STEP_RESTART: return restart(c, a, v, s, err);
+    case STEP_REMOVE: return remove__instance(c, a, v, s->instance, err);
+    default: return error_set(err, ERRC_INTERNAL, "step %d has no effect", (int)s->kind);
+    }
+}
+
+int act__steps(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct plan *p,
+               struct error *err)
+{
+    bool is_edited = false;
+    int first = 0, result;
+    for (size_t i = 0; i < p->count; i++) {
+        if (edit_record(c, a, v, &p->steps[i], &result, err)) {
+            if (result < 0)
+                return result;
+            is_edited = true;
+        }
+    }
+    if (is_edited) {
+        result = record__save(c->manager, a, &v->record, err);
+        workqueue_add(c->manager->queue, str_from(c->key));
+        return result;
+    }
+    for (size_t i = 0; i < p->count; i++) {
+        struct error one;
+        enum step_kind kind = p->steps[i].kind;
+        result = effect(c, a, v, &p->steps[i], &one);
+        if (result < 0 && first == 0) {
+            first = result;
+            if (err)
+                *err = one;
+        }
+        if (kind == STEP_CREATE_RECORD || kind == STEP_BEGIN_CHANGE || kind == STEP_CONTINUE_CHANGE ||
+            kind == STEP_REMOVE) {
+            workqueue_add_after(c->manager->queue, str_from(c->key), result < 0 ? 200 : 0);
+            break; /* the record changed under the view */
+        }
+    }
+    return first;
+}
