@@ -72,8 +72,9 @@ struct agent_status {
     str postgres_version; /* "15.20" */
     bool pending_restart;
     str pending_restart_names;
-    bool write_probe_ok; /* primary: a bounded write+fsync worked */
-    bool health_ok;      /* the last libpq probe answered in time */
+    bool restart_primary_first; /* a limit that a standby may not have below its primary's falls */
+    bool write_probe_ok;        /* primary: a bounded write+fsync worked */
+    bool health_ok;             /* the last libpq probe answered in time */
     str health_error;
     int64_t data_used_bytes, data_free_bytes;
     /* standbys that stream from here: [{name, sent_lsn, flush_lsn, replay_lsn, state, sync_state}] */

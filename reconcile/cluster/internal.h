@@ -10,6 +10,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/strbuf.h"
 #include "kube/actions.h"
 #include "pki/pki.h"
 #include "plan.h"
@@ -24,7 +25,9 @@
 /* What this process knows of an instance beyond its record. */
 struct instance_runtime {
     struct cluster_runtime *cluster;
-    struct link *link;
+    struct link *link; /* the publisher reads it, and the next two, under cluster->lock */
+    bool is_primary;
+    char endpoint[80]; /* "host:port" */
     int64_t launched_ns;
     struct arena *sent; /* holds the texts below; NULL: nothing was sent by this process */
     str sent_config;    /* content without version */
@@ -65,7 +68,7 @@ struct cluster_runtime {
     int64_t status_written_ns;
     int64_t change_began_ns; /* of the change that is under way, for its event; 0: none seen by this process */
 
-    pthread_mutex_t lock; /* protects pending */
+    pthread_mutex_t lock; /* protects pending, and the shape of `instances` against the publisher */
     struct pending_action *pending;
 };
 

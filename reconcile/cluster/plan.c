@@ -275,6 +275,14 @@ static bool wants_restart(const struct cluster_view *v, const struct instance_vi
     return i->link.status.pending_restart;
 }
 
+static bool all_heard(const struct cluster_view *v)
+{
+    for (size_t k = 0; k < v->instance_count; k++)
+        if (!v->instances[k].link.is_connected || !v->instances[k].link.has_status)
+            return false;
+    return true;
+}
+
 /* Restarts one instance at a time, each awaited: standbys first, unless the primary must lead (a hot-standby limit
  * falls). */
 static void plan_restarts(const struct cluster_view *v, struct plan *p)
@@ -289,8 +297,11 @@ static void plan_restarts(const struct cluster_view *v, struct plan *p)
         if (!next || next == primary)
             next = i;
     }
-    if (!next)
+    if (!next) {
+        if (v->record.restart_id.len && all_heard(v))
+            add(p, STEP_FORGET_RESTART, S(""));
         return;
+    }
     bool primary_first =
         primary->link.status.pending_restart && json_bool_at(primary->link.status.task, "never", false);
     if (next != primary && primary_first)
@@ -313,6 +324,16 @@ static void plan_restarts(const struct cluster_view *v, struct plan *p)
 
 /* ---- fewer instances ----------------------------------------------------------------------------------------- */
 
+/* A set that has not been replaced for good still counts on it (26). */
+static bool is_in_old_sync(const struct record *r, str name)
+{
+    for (size_t i = 0; i < r->sync_count; i++)
+        for (size_t k = 0; k < r->sync[i].set_count; k++)
+            if (r->sync[i].wait > 0 && str_eq(r->sync[i].set[k], name))
+                return true;
+    return false;
+}
+
 static void plan_removals(const struct cluster_view *v, struct plan *p)
 {
     size_t staying = 0;
@@ -320,7 +341,8 @@ static void plan_removals(const struct cluster_view *v, struct plan *p)
     for (size_t k = 0; k < v->instance_count; k++) {
         const struct instance_view *i = &v->instances[k];
         if (i->in->is_removing) {
-            add(p, STEP_REMOVE, i->in->name);
+            if (!is_in_old_sync(&v->record, i->in->name))
+                add(p, STEP_REMOVE, i->in->name);
             continue;
         }
         staying++;

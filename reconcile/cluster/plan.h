@@ -18,6 +18,7 @@ enum step_kind {
     STEP_PROMOTE,         /* the record's primary was chosen, but does not serve yet */
     STEP_ADMIT_MEMBER,    /* a standby that streams takes part in decisions */
     STEP_SET_SYNC,        /* note a new synchronous set before the primary uses it (26) */
+    STEP_FORGET_RESTART,  /* what POST …/restart asked for is done */
     STEP_FORGET_SYNC,     /* the newest set confirmed everything: older entries may go */
     STEP_CONFIGURE,       /* send every instance its configuration where it differs */
     STEP_RESTART,         /* restart PostgreSQL of one instance */

@@ -3,6 +3,8 @@
  * What a process keeps of a cluster between passes: links, what was sent, waiting actions. Nothing here is needed to go
  * on after a restart; it is all learnt again from the record and the agents.
  */
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "internal.h"
@@ -63,7 +65,8 @@ void runtime__drop(struct manager *m, struct cluster_runtime *c)
     pthread_mutex_lock(&m->lock);
     map_remove(m->runtimes, str_from(c->key));
     pthread_mutex_unlock(&m->lock);
-    actions__refuse_all(c, "the cluster is gone");
+    actions__refuse_all(c,
+                        "the cluster is gone"); /* takes and leaves the lock: a publisher that had found it is done */
     map_free(c->instances, instance_free);
     arena_free(c->arena);
     pthread_mutex_destroy(&c->lock);
@@ -82,13 +85,17 @@ struct instance_runtime *runtime__instance(struct cluster_runtime *c, str name)
     i = mem_new_of(struct instance_runtime);
     i->cluster = c;
     i->arena = arena_new();
+    pthread_mutex_lock(&c->lock);
     map_put(c->instances, name, i);
+    pthread_mutex_unlock(&c->lock);
     return i;
 }
 
 void runtime__drop_instance(struct cluster_runtime *c, str name)
 {
+    pthread_mutex_lock(&c->lock);
     struct instance_runtime *i = map_remove(c->instances, name);
+    pthread_mutex_unlock(&c->lock);
     if (i)
         instance_free(i);
 }
@@ -110,7 +117,15 @@ static int open_link(struct cluster_runtime *c, const struct record_instance *in
                                         .ca_pem = c->ca.certificate_pem,
                                         .certificate_pem = c->leader.certificate_pem,
                                         .private_key_pem = c->leader.private_key_pem };
-    return link_open(c->manager->links, &target, on_status, c, &i->link, err);
+    struct link *link;
+    int r = link_open(c->manager->links, &target, on_status, c, &link, err);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&c->lock);
+    i->link = link;
+    snprintf(i->endpoint, sizeof(i->endpoint), "%.*s:%d", STR_ARG(in->at.host), (int)in->at.port);
+    pthread_mutex_unlock(&c->lock);
+    return 0;
 }
 
 int runtime__sync_links(struct cluster_runtime *c, const struct record *r, struct error *err)
@@ -123,6 +138,9 @@ int runtime__sync_links(struct cluster_runtime *c, const struct record *r, struc
                 return result;
         }
         bool is_primary = str_eq(r->primary, r->instances[k].name);
+        pthread_mutex_lock(&c->lock);
+        i->is_primary = is_primary;
+        pthread_mutex_unlock(&c->lock);
         link_set_word(i->link, r->term, is_primary, is_primary);
     }
     CLEANUP(arena_freep) struct arena *a = arena_new();

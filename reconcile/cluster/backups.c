@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Backups of a cluster: a PostgresBackup that waits is given to the primary's agent, its progress and result are
+ * written into its status. One at a time; a backup whose agent went away has failed, and says so.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "internal.h"
+#include "meta/names.h"
+#include "meta/quantity.h"
+#include "meta/rfc3339.h"
+
+#define COMMAND_DEADLINE_MS 5000
+
+static str backup_path(struct arena *a, const struct cluster_runtime *c, str name, str sub)
+{
+    return kube_path(a, S("postgres.example.io"), S("postgresbackups"), str_from(c->namespace_), name, sub);
+}
+
+static str first_repository(const struct cluster_view *v)
+{
+    return json_str_at(json_item(v->spec.repositories, 0), "name");
+}
+
+static bool has_repository(const struct cluster_view *v, str name)
+{
+    for (size_t i = 0; i < json_count(v->spec.repositories); i++)
+        if (str_eq(json_str_at(json_item(v->spec.repositories, i), "name"), name))
+            return true;
+    return false;
+}
+
+static bool is_finished(const struct json *backup)
+{
+    str phase = json_str_at(backup, "status.phase");
+    return str_eq(phase, S("Succeeded")) || str_eq(phase, S("Failed"));
+}
+
+static bool is_running(const struct json *backup)
+{
+    return str_eq(json_str_at(backup, "status.phase"), S("Running"));
+}
+
+static int write_status(struct cluster_runtime *c, struct arena *a, const struct json *backup,
+                        const struct json *status, struct error *err)
+{
+    if (json_equal(json_get(backup, S("status")), status))
+        return 0;
+    int r =
+        kube_merge_patch(c->manager->client, a, backup_path(a, c, json_str_at(backup, "metadata.name"), S("status")),
+                         JSON_OBJECT_OF(a, JSON_MEMBER("status", status)), NULL, err);
+    return r == ERRC_NOT_FOUND ? 0 : r;
+}
+
+static const struct json *now_json(struct arena *a)
+{
+    return json_string(a, rfc3339_seconds(a, clock_realtime_ns()));
+}
+
+static int fail(struct cluster_runtime *c, struct arena *a, const struct json *backup, str why, struct error *err)
+{
+    const struct json *status = json_get(backup, S("status"));
+    status = json_with(a, status ? status : &json_empty_object, S("phase"), json_string(a, S("Failed")));
+    status = json_with(a, status, S("error"), json_string(a, why));
+    status = json_with(a, status, S("finishedAt"), now_json(a));
+    events_emit(c->manager->events, backup, true, "BackupFailed", "%.*s", STR_ARG(why));
+    log_warn("backup failed", LOG_Z("cluster", c->key), LOG_STR("backup", json_str_at(backup, "metadata.name")),
+             LOG_STR("why", why));
+    return write_status(c, a, backup, status, err);
+}
+
+static int start(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, const struct json *backup,
+                 struct error *err)
+{
+    const struct instance_view *primary = view_primary(v);
+    str repository = json_str_at(backup, "spec.repository");
+    if (repository.len == 0)
+        repository = first_repository(v);
+    if (!has_repository(v, repository))
+        return fail(c, a, backup,
+                    repository.len ? arena_printf(a, "the cluster has no repository \"%.*s\"", STR_ARG(repository))
+                                   : S("the cluster has no repository: add one to spec.backup.repositories"),
+                    err);
+    if (!primary || !view_is_serving_primary(v, primary))
+        return 0; /* the pass that sees a primary comes back here */
+    const struct json *body = JSON_OBJECT_OF(
+        a, JSON_MEMBER("protocol", json_int(a, AGENT_PROTOCOL)), JSON_MEMBER("term", json_int(a, v->record.term)),
+        JSON_MEMBER("id", json_at(backup, "metadata.uid")), JSON_MEMBER("type", json_at(backup, "spec.type")),
+        JSON_MEMBER("repository", json_string(a, repository)));
+    struct error why;
+    int r = link_command(runtime__instance(c, primary->in->name)->link, a, "/v1/backup", body,
+                         deadline_in_ms(COMMAND_DEADLINE_MS), NULL, &why);
+    if (r < 0)
+        return fail(c, a, backup, str_from(why.text), err);
+    const struct json *status = JSON_OBJECT_OF(a, JSON_MEMBER("phase", json_string(a, S("Running"))),
+                                               JSON_MEMBER("instance", json_string(a, primary->in->name)),
+                                               JSON_MEMBER("startedAt", now_json(a)));
+    events_emit(c->manager->events, backup, false, "BackupStarted", "taken from %.*s", STR_ARG(primary->in->name));
+    return write_status(c, a, backup, status, err);
+}
+
+static str duration_since(struct arena *a, str started)
+{
+    int64_t then;
+    if (!rfc3339_parse(started, &then))
+        return S("");
+    int64_t ms = (clock_realtime_ns() - then) / NS_PER_MS;
+    return ms < 120000 ? arena_printf(a, "%lld.%llds", (long long)(ms / 1000), (long long)(ms % 1000 / 100))
+                       : rfc3339_age(a, ms * NS_PER_MS);
+}
+
+static int succeed(struct cluster_runtime *c, struct arena *a, const struct json *backup, const struct json *result,
+                   struct error *err)
+{
+    static const char *const copied[] = {
+        "label", "sizeBytes", "repositorySizeBytes", "startLSN", "stopLSN", "timeline"
+    };
+    const struct json *status = json_get(backup, S("status"));
+    for (size_t i = 0; i < ARRAY_LEN(copied); i++)
+        status = json_with(a, status, str_from(copied[i]), json_get(result, str_from(copied[i])));
+    status = json_with(a, status, S("phase"), json_string(a, S("Succeeded")));
+    status =
+        json_with(a, status, S("size"), json_string(a, quantity_for_people(a, json_int_at(result, "sizeBytes", 0))));
+    status = json_with(a, status, S("progress"), &json_null_value);
+    status = json_with(a, status, S("finishedAt"), now_json(a));
+    str took = json_str_at(result, "duration");
+    if (took.len == 0)
+        took = duration_since(a, json_str_at(backup, "status.startedAt"));
+    status = json_with(a, status, S("duration"), json_string(a, took));
+    events_emit(c->manager->events, backup, false, "BackupSucceeded", "%.*s in %.*s",
+                STR_ARG(json_str_at(result, "label")), STR_ARG(took));
+    int r = write_status(c, a, backup, status, err);
+    if (r < 0)
+        return r;
+    const struct json *last = JSON_OBJECT_OF(a, JSON_MEMBER("name", json_at(backup, "metadata.name")),
+                                             JSON_MEMBER("finishedAt", json_get(status, S("finishedAt"))),
+                                             JSON_MEMBER("label", json_get(result, S("label"))));
+    const struct json *patch =
+        JSON_OBJECT_OF(a, JSON_MEMBER("status", JSON_OBJECT_OF(a, JSON_MEMBER("lastBackup", last))));
+    return kube_merge_patch(c->manager->client, a, path__cluster(a, c, S("status")), patch, NULL, err);
+}
+
+static int follow(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, const struct json *backup,
+                  struct error *err)
+{
+    const struct instance_view *i = view_instance(v, json_str_at(backup, "status.instance"));
+    if (!i)
+        return fail(c, a, backup, S("the instance that took it was removed"), err);
+    if (!i->link.is_connected || !i->link.has_status)
+        return 0; /* its agent comes back with an answer, or without the task */
+    const struct json *task = i->link.status.task;
+    if (!str_eq(json_str_at(task, "id"), json_str_at(backup, "metadata.uid")))
+        return fail(c, a, backup, S("the agent that took it was restarted before it finished"), err);
+    str state = json_str_at(task, "state");
+    if (str_eq(state, S("succeeded")))
+        return succeed(c, a, backup, json_get(task, S("result")), err);
+    if (str_eq(state, S("failed")))
+        return fail(c, a, backup, json_str_at(task, "error"), err);
+    str progress = json_str_at(task, "progress");
+    const struct json *status =
+        json_with(a, json_get(backup, S("status")), S("progress"), progress.len ? json_string(a, progress) : NULL);
+    return write_status(c, a, backup, status, err);
+}
+
+int backups__work(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, struct error *err)
+{
+    const struct json **list;
+    size_t count = informer_list(c->manager->backups, a, str_from(c->namespace_), &list);
+    const struct json *waiting = NULL;
+    bool busy = false;
+    for (size_t i = 0; i < count; i++) {
+        const struct json *b = list[i];
+        if (!str_eq_z(json_str_at(b, "spec.cluster"), c->name) || is_finished(b))
+            continue;
+        if (is_running(b)) {
+            busy = true;
+            int r = follow(c, a, v, b, err);
+            if (r < 0)
+                return r;
+        } else if (!waiting || str_cmp(json_str_at(b, "metadata.creationTimestamp"),
+                                       json_str_at(waiting, "metadata.creationTimestamp")) < 0) {
+            waiting = b;
+        }
+    }
+    return waiting && !busy ? start(c, a, v, waiting, err) : 0;
+}
+
+static bool any_unfinished(struct cluster_runtime *c, struct arena *a)
+{
+    const struct json **list;
+    size_t count = informer_list(c->manager->backups, a, str_from(c->namespace_), &list);
+    for (size_t i = 0; i < count; i++)
+        if (str_eq_z(json_str_at(list[i], "spec.cluster"), c->name) && !is_finished(list[i]))
+            return true;
+    return false;
+}
+
+void backups__request(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v,
+                      struct pending_action *p)
+{
+    str repository = json_str_at(p->body, "repository");
+    if (repository.len == 0)
+        repository = first_repository(v);
+    struct status *refusal = NULL;
+    str why = S("");
+    if (!c->manager->runs_backups)
+        why = S("the backup controller does not run on this server (--controllers)");
+    else if (repository.len == 0)
+        why = S("the cluster has no repository: add one to spec.backup.repositories");
+    else if (!has_repository(v, repository))
+        why = arena_printf(a, "the cluster has no repository \"%.*s\"", STR_ARG(repository));
+    else if (any_unfinished(c, a))
+        why = S("a backup of this cluster is running: wait until it is done");
+    if (why.len) {
+        refusal = status_conflict(a, S("postgres.example.io"), S("postgresclusters"), str_from(c->name), why);
+        p->done(p->done_self, 0, NULL, refusal);
+        return;
+    }
+    str type = json_str_at(p->body, "type");
+    const struct json *object = JSON_OBJECT_OF(
+        a, JSON_MEMBER("apiVersion", json_string(a, S("postgres.example.io/v1"))),
+        JSON_MEMBER("kind", json_string(a, S("PostgresBackup"))),
+        JSON_MEMBER(
+            "metadata",
+            JSON_OBJECT_OF(a, JSON_MEMBER("name", json_string(a, names_generate(a, arena_printf(a, "%s-", c->name)))),
+                           JSON_MEMBER("namespace", json_string(a, str_from(c->namespace_))),
+                           JSON_MEMBER("labels", JSON_OBJECT_OF(a, JSON_MEMBER("postgres.example.io/cluster",
+                                                                               json_string(a, str_from(c->name))))))),
+        JSON_MEMBER("spec", JSON_OBJECT_OF(a, JSON_MEMBER("cluster", json_string(a, str_from(c->name))),
+                                           JSON_MEMBER("type", json_string(a, type.len ? type : S("full"))),
+                                           JSON_MEMBER("repository", json_string(a, repository)))));
+    if (p->is_dry_run) {
+        p->done(p->done_self, 201, object, NULL);
+        return;
+    }
+    const struct json *created;
+    struct error err;
+    if (kube_create(c->manager->client, a, backup_path(a, c, S(""), S("")), object, &created, &err) < 0) {
+        p->done(p->done_self, 0, NULL, status_new(a, STATUS_SERVICE_UNAVAILABLE, "%s", err.text));
+        return;
+    }
+    p->done(p->done_self, 201, created, NULL);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The status that people see: a mirror of record, instances and plan, written only when it says something new. Lag
+ * moves all the time and is refreshed at most every few seconds; live values are PostgresInstance's.
+ */
+#include "base/clock.h"
+#include "internal.h"
+#include "meta/quantity.h"
+#include "meta/rfc3339.h"
+
+#define LAG_REFRESH_NS (5 * NS_PER_S)
+
+struct conditions {
+    struct arena *arena;
+    struct json_builder list;
+    const struct json *old;
+    int64_t generation;
+};
+
+static void condition(struct conditions *c, const char *type, bool holds, const char *reason, str message)
+{
+    struct arena *a = c->arena;
+    str status = holds ? S("True") : S("False");
+    const struct json *since = NULL;
+    for (size_t i = 0; i < json_count(c->old); i++) {
+        const struct json *o = json_item(c->old, i);
+        if (str_eq_z(json_str_at(o, "type"), type) && str_eq(json_str_at(o, "status"), status))
+            since = json_get(o, S("lastTransitionTime"));
+    }
+    if (!since)
+        since = json_string(a, rfc3339_seconds(a, clock_realtime_ns()));
+    json_builder_add(
+        &c->list, S(""),
+        JSON_OBJECT_OF(
+            a, JSON_MEMBER("type", json_string(a, str_from(type))), JSON_MEMBER("status", json_string(a, status)),
+            JSON_MEMBER("observedGeneration", json_int(a, c->generation)), JSON_MEMBER("lastTransitionTime", since),
+            JSON_MEMBER("reason", json_string(a, str_from(reason))), JSON_MEMBER("message", json_string(a, message))));
+}
+
+static const struct json *text_or_none(struct arena *a, str s)
+{
+    return s.len ? json_string(a, s) : NULL;
+}
+
+static const struct json *names(struct arena *a, const str *list, size_t count)
+{
+    struct json_builder b;
+    json_builder_init(&b, a);
+    for (size_t i = 0; i < count; i++)
+        json_builder_add(&b, S(""), json_string(a, list[i]));
+    return json_builder_array(&b);
+}
+
+/* The slowest standby that streams. */
+static int64_t max_lag(const struct cluster_view *v)
+{
+    int64_t lag = 0;
+    for (size_t k = 0; k < v->instance_count; k++)
+        if (view_is_streaming_standby(v, &v->instances[k])) {
+            int64_t one = view_lag_bytes(v, &v->instances[k]);
+            lag = one > lag ? one : lag;
+        }
+    return lag;
+}
+
+static const struct json *endpoints(struct arena *a, const struct cluster_view *v)
+{
+    struct strbuf b;
+    strbuf_init(&b, 4096);
+    for (size_t k = 0; k < v->record.instance_count; k++)
+        strbuf_addf(&b, "%s%.*s:%d", k ? "," : "", STR_ARG(v->record.instances[k].at.host),
+                    (int)v->record.instances[k].at.port);
+    const struct json *result =
+        JSON_OBJECT_OF(a, JSON_MEMBER("write", json_string(a, strbuf_to_arena(&b, a))),
+                       JSON_MEMBER("secret", json_string(a, arena_printf(a, "%.*s-app", STR_ARG(v->name)))));
+    strbuf_release(&b);
+    return result;
+}
+
+static const struct json *last_failover(struct arena *a, const struct record *r)
+{
+    if (r->last_at.len == 0)
+        return NULL;
+    return JSON_OBJECT_OF(
+        a, JSON_MEMBER("from", json_string(a, r->last_from)), JSON_MEMBER("to", json_string(a, r->last_to)),
+        JSON_MEMBER("term", json_int(a, r->last_term)), JSON_MEMBER("reason", json_string(a, r->last_reason)),
+        JSON_MEMBER("at", json_string(a, r->last_at)), JSON_MEMBER("lostBytesBound", json_int(a, r->last_lost_bytes)));
+}
+
+static const struct json *pending_restart(struct arena *a, const struct cluster_view *v)
+{
+    struct json_builder b;
+    json_builder_init(&b, a);
+    for (size_t k = 0; k < v->instance_count; k++)
+        if (v->instances[k].link.has_status && v->instances[k].link.status.pending_restart)
+            json_builder_add(&b, S(""), json_string(a, v->instances[k].in->name));
+    return b.count ? json_builder_array(&b) : NULL;
+}
+
+static const struct json *conditions_of(struct arena *a, const struct cluster_view *v, const struct plan *p,
+                                        const struct json *old, size_t ready)
+{
+    struct conditions c = { .arena = a, .old = json_get(old, S("conditions")), .generation = v->generation };
+    json_builder_init(&c.list, a);
+    const struct instance_view *primary = v->has_record ? view_primary(v) : NULL;
+    bool serves = primary && view_is_serving_primary(v, primary);
+    size_t streaming = ready - serves, wanted = (size_t)v->spec.instances;
+    bool all = ready == wanted && v->instance_count == wanted;
+    condition(&c, "Ready", all, all ? "AllInstancesReady" : p->phase, p->message);
+    condition(&c, "PrimaryAvailable", serves, serves ? "Serving" : p->phase,
+              serves ? arena_printf(a, "%.*s accepts writes in term %lld", STR_ARG(v->record.primary),
+                                    (long long)v->record.term)
+                     : p->message);
+    condition(&c, "StandbysStreaming", streaming + 1 >= wanted,
+              streaming + 1 >= wanted ? "Streaming" : "StandbyMissing",
+              arena_printf(a, "%zu of %zu standbys stream", streaming, wanted ? wanted - 1 : 0));
+    return json_builder_array(&c.list);
+}
+
+static const struct json *status_of(struct arena *a, const struct json *old, const struct cluster_view *v,
+                                    const struct plan *p, int64_t lag)
+{
+    const struct record *r = &v->record;
+    const struct instance_view *primary = v->has_record ? view_primary(v) : NULL;
+    bool serves = primary && view_is_serving_primary(v, primary);
+    size_t ready = 0;
+    for (size_t k = 0; k < v->instance_count; k++)
+        ready += view_is_ready(v, &v->instances[k]);
+    const struct agent_status *s = serves ? &primary->link.status : NULL;
+    return JSON_OBJECT_OF(
+        a, JSON_MEMBER("observedGeneration", json_int(a, v->generation)),
+        JSON_MEMBER("phase", json_string(a, str_from(p->phase))), JSON_MEMBER("message", json_string(a, p->message)),
+        JSON_MEMBER("conditions", conditions_of(a, v, p, old, ready)),
+        JSON_MEMBER("instances", json_int(a, (int64_t)v->instance_count)),
+        JSON_MEMBER("readyInstances", json_int(a, (int64_t)ready)),
+        JSON_MEMBER("selector", json_string(a, arena_printf(a, CLUSTER_LABEL "=%.*s", STR_ARG(v->name)))),
+        JSON_MEMBER("currentPrimary", serves ? json_string(a, r->primary) : NULL),
+        JSON_MEMBER("targetPrimary",
+                    v->has_record && !serves ? text_or_none(a, r->primary.len ? r->primary : r->target) : NULL),
+        JSON_MEMBER("term", v->has_record ? json_int(a, r->term) : NULL),
+        JSON_MEMBER("timeline", s ? json_int(a, s->timeline) : json_get(old, S("timeline"))),
+        JSON_MEMBER("systemIdentifier", text_or_none(a, r->system_identifier)),
+        JSON_MEMBER("postgresVersion", s ? text_or_none(a, s->postgres_version) : json_get(old, S("postgresVersion"))),
+        JSON_MEMBER("maxLagBytes", json_int(a, lag)),
+        JSON_MEMBER("maxLag", json_string(a, quantity_for_people(a, lag))),
+        JSON_MEMBER("members", names(a, r->members, r->member_count)),
+        JSON_MEMBER("endpoints", v->has_record ? endpoints(a, v) : NULL),
+        JSON_MEMBER("pendingRestart", pending_restart(a, v)), JSON_MEMBER("lastBackup", json_get(old, S("lastBackup"))),
+        JSON_MEMBER("lastFailover", last_failover(a, r)));
+}
+
+/* Events tell the story: one for each new phase worth telling, and one for each finished change of primary. */
+static void tell(struct cluster_runtime *c, const struct json *object, const struct json *old,
+                 const struct cluster_view *v, const struct plan *p)
+{
+    const struct record *r = &v->record;
+    str old_phase = json_str_at(old, "phase"), old_primary = json_str_at(old, "currentPrimary");
+    const struct instance_view *primary = v->has_record ? view_primary(v) : NULL;
+    bool serves = primary && view_is_serving_primary(v, primary);
+    if (!str_eq_z(old_phase, p->phase)) {
+        bool is_bad =
+            !strcmp(p->phase, "Degraded") || !strcmp(p->phase, "WaitingForPrimary") || !strcmp(p->phase, "FailingOver");
+        events_emit(c->manager->events, object, is_bad, p->phase, "%.*s", STR_ARG(p->message));
+    }
+    int64_t told_term = json_int_at(old, "lastFailover.term", 0);
+    if (serves && r->last_term > told_term) {
+        int64_t ms = c->change_began_ns ? (v->now_ns - c->change_began_ns) / NS_PER_MS : 0;
+        c->change_began_ns = 0;
+        events_emit(c->manager->events, object, false, "PrimaryChanged",
+                    "%.*s is primary in term %lld, it was %.*s (%.*s); took %lld ms; at most %lld bytes lost",
+                    STR_ARG(r->primary), (long long)r->term, STR_ARG(r->last_from), STR_ARG(r->last_reason),
+                    (long long)ms, (long long)r->last_lost_bytes);
+    } else if (serves && old_primary.len == 0 && told_term == 0 && r->last_term == 0) {
+        events_emit(c->manager->events, object, false, "PrimaryAvailable", "%.*s accepts writes", STR_ARG(r->primary));
+    }
+}
+
+int status__write(struct cluster_runtime *c, struct arena *a, const struct json *object, const struct cluster_view *v,
+                  const struct plan *p, struct error *err)
+{
+    const struct json *old = json_get(object, S("status"));
+    int64_t now = clock_monotonic_ns(), lag = max_lag(v);
+    bool refresh = now - c->status_written_ns > LAG_REFRESH_NS;
+    if (!refresh)
+        lag = json_int_at(old, "maxLagBytes", lag);
+    const struct json *status = status_of(a, old, v, p, lag);
+    if (json_equal(old, status))
+        return 0;
+    c->status_written_ns = now;
+    /* A PUT, so that fields which are no more vanish; without a version, since status has no other writer. */
+    const struct json *metadata = JSON_OBJECT_OF(a, JSON_MEMBER("name", json_at(object, "metadata.name")),
+                                                 JSON_MEMBER("namespace", json_at(object, "metadata.namespace")),
+                                                 JSON_MEMBER("uid", json_at(object, "metadata.uid")));
+    const struct json *full = json_with(a, json_with(a, object, S("status"), status), S("metadata"), metadata);
+    int r = kube_update(c->manager->client, a, path__cluster(a, c, S("status")), full, NULL, err);
+    if (r == ERRC_NOT_FOUND)
+        return 0;
+    if (r < 0)
+        return error_wrap(err, r, "writing status");
+    tell(c, object, old, v, p);
+    return 0;
+}
