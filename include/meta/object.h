@@ -21,7 +21,7 @@ struct object {
     rv resource_version;
     str bytes;                      /* compact JSON, metadata.resourceVersion included */
     size_t version_at, version_len; /* where its digits stand in bytes; for object_with_version */
-    size_t spare_len; /* texts behind the bytes; for object_with_version */
+    size_t spare_len;               /* texts behind the bytes; for object_with_version */
     str namespace_, name, uid;
     int64_t generation;
     bool is_deleting; /* metadata.deletionTimestamp is set */
