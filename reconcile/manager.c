@@ -63,6 +63,8 @@ static int pass_over(struct cluster_runtime *c, struct arena *a, const struct js
     int acted = act__steps(c, a, &view, &plan, err);
     if (plan.look_again_ms)
         workqueue_add_after(m->queue, str_from(c->key), plan.look_again_ms);
+    if (acted < 0 && acted != ERRC_CONFLICT) /* what stands in the way is what people want to read */
+        plan.message = arena_str(a, str_from(err->text));
     struct error status_err;
     r = status__write(c, a, object, &view, &plan, &status_err);
     if (r == 0 && m->runs_backups && view.has_record)

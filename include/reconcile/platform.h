@@ -67,7 +67,7 @@ struct platform {
 };
 
 struct platform_local_options {
-    str data_dir;      /* "<data_dir>/instances/<namespace>/<cluster>/<instance>" */
+    str data_dir;      /* "<data_dir>/instances/<namespace>/<cluster>.<uid>/<instance>" */
     str agent_program; /* absolute path of postgres-agent */
     str launcher;      /* optional program put before it, for network namespaces: gets the host as its first argument */
     str address_range; /* "127.77.0.0/16"; empty: a /16 of 127.64.0.0/10 chosen from data_dir */

@@ -18,7 +18,7 @@ struct local {
     gid_t gid;
 };
 
-/* "<data_dir>/instances/<namespace>/<cluster>/<name>", NUL-terminated; without a name: the cluster's folder. */
+/* "<data_dir>/instances/<namespace>/<cluster>.<uid>/<name>", NUL-terminated; without a name: the cluster's folder. */
 char *local__folder(const struct local *l, struct arena *a, const struct platform_instance *instance);
 /* Creates a folder (one level) with mode, owned by the user that instances run as. */
 int local__make_folder(const struct local *l, const char *path, mode_t mode, struct error *err) MUST_USE;

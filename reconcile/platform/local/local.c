@@ -18,10 +18,16 @@
 
 #define DEFAULT_USER "postgres"
 
+/* A new cluster of an old name gets a folder of its own: data that were kept are never taken over by mistake. */
+static str cluster_name(struct arena *a, const struct platform_instance *c)
+{
+    return arena_printf(a, "%.*s.%.*s", STR_ARG(c->cluster), STR_ARG(str_first(c->cluster_uid, 8)));
+}
+
 char *local__folder(const struct local *l, struct arena *a, const struct platform_instance *instance)
 {
     str cluster = arena_printf(a, "%.*s/instances/%.*s/%.*s", STR_ARG(l->data_dir), STR_ARG(instance->namespace_),
-                               STR_ARG(instance->cluster));
+                               STR_ARG(cluster_name(a, instance)));
     if (instance->name.len == 0)
         return arena_z(a, cluster);
     return arena_z(a, arena_printf(a, "%.*s/%.*s", STR_ARG(cluster), STR_ARG(instance->name)));
@@ -40,7 +46,9 @@ static int publish_ca(void *self, struct arena *a, const struct platform_instanc
                       struct error *err)
 {
     const struct local *l = self;
-    const struct platform_instance c = { .namespace_ = cluster->namespace_, .cluster = cluster->cluster };
+    const struct platform_instance c = { .namespace_ = cluster->namespace_,
+                                         .cluster = cluster->cluster,
+                                         .cluster_uid = cluster->cluster_uid };
     const char *folder = local__folder(l, a, &c);
     int r = fs_mkdir_all(folder, 0711, err);
     if (r < 0)
@@ -67,7 +75,7 @@ static int repository_path(void *self, struct arena *a, const struct platform_in
         int r = fs_mkdir_all(parent.ptr, 0711, err);
         if (r < 0)
             return r;
-        str own = arena_printf(a, "%.*s/%.*s", STR_ARG(parent), STR_ARG(cluster->cluster));
+        str own = arena_printf(a, "%.*s/%.*s", STR_ARG(parent), STR_ARG(cluster_name(a, cluster)));
         r = local__make_folder(l, own.ptr, 0700, err);
         if (r < 0)
             return r;

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The decisions of the cluster controller over hand-made views: no store, no agent, no clock. */
+#include <criterion/criterion.h>
+
+#include "base/clock.h"
+#include "reconcile/cluster/plan.h"
+
+#define NOW (1000 * NS_PER_S)
+
+struct bed {
+    struct arena *a;
+    struct cluster_view v;
+    struct record_instance ins[4];
+    struct instance_view views[4];
+    str members[4];
+    struct plan p;
+};
+
+/* n instances: the first is a serving primary of term 3, the others stream; all are members. */
+static void bed_make(struct bed *b, size_t n)
+{
+    static const str names[] = { S_INIT("pg-1"), S_INIT("pg-2"), S_INIT("pg-3"), S_INIT("pg-4") };
+    memset(b, 0, sizeof(*b));
+    b->a = arena_new();
+    for (size_t i = 0; i < n; i++) {
+        b->members[i] = names[i];
+        b->ins[i] = (struct record_instance) { .name = names[i],
+                                               .serial = (int64_t)i + 1,
+                                               .at = { .host = S("127.0.0.1"), .port = 1, .agent_port = 2 } };
+        b->views[i].in = &b->ins[i];
+        b->views[i].platform = PLATFORM_LIVE;
+        b->views[i].link = (struct link_view) { .is_connected = true, .has_status = true, .heard_ns = NOW };
+        b->views[i].link.status = (struct agent_status) { .term = 3,
+                                                          .granted_to = i == 0 ? names[0] : S(""),
+                                                          .phase = str_from(agent_phase_name(AGENT_RUNNING)),
+                                                          .postgres_running = true,
+                                                          .in_recovery = i > 0,
+                                                          .streaming = i > 0,
+                                                          .usable = true,
+                                                          .system_identifier = S("7"),
+                                                          .lsn = S("0/3000000"),
+                                                          .flush_lsn = S("0/3000000") };
+    }
+    b->v = (struct cluster_view) { .namespace_ = S("default"),
+                                   .name = S("pg"),
+                                   .uid = S("u"),
+                                   .has_record = true,
+                                   .instances = b->views,
+                                   .instance_count = n,
+                                   .now_ns = NOW };
+    b->v.spec = (struct cluster_spec) { .instances = (int64_t)n, .is_failover_automatic = true };
+    b->v.record = (struct record) { .uid = S("u"),
+                                    .term = 3,
+                                    .primary = names[0],
+                                    .old = names[0],
+                                    .members = b->members,
+                                    .member_count = n,
+                                    .instances = b->ins,
+                                    .instance_count = n,
+                                    .is_initialized = true,
+                                    .next_serial = (int64_t)n + 1,
+                                    .tli = 3 };
+}
+
+static void bed_end(struct bed *b)
+{
+    arena_free(b->a);
+}
+
+static const struct step *find(const struct bed *b, enum step_kind kind)
+{
+    for (size_t i = 0; i < b->p.count; i++)
+        if (b->p.steps[i].kind == kind)
+            return &b->p.steps[i];
+    return NULL;
+}
+
+static void set_phase(struct bed *b, size_t i, enum agent_phase phase)
+{
+    struct agent_status *s = &b->views[i].link.status;
+    s->phase = str_from(agent_phase_name(phase));
+    s->postgres_running = s->streaming = false;
+}
+
+static void lose(struct bed *b, size_t i, enum platform_state state, int64_t ms_ago)
+{
+    b->views[i].link.is_connected = false;
+    b->views[i].link.lost_ns = NOW - ms_ago * NS_PER_MS;
+    b->views[i].platform = state;
+}
+
+Test(plan, healthy_cluster_is_only_configured)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_eq(b.p.count, 1);
+    cr_assert_eq(b.p.steps[0].kind, STEP_CONFIGURE);
+    cr_assert_str_eq(b.p.phase, "Running");
+    bed_end(&b);
+}
+
+Test(plan, new_cluster_gets_a_record_first)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    b.v.has_record = false;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_eq(b.p.count, 1);
+    cr_assert_eq(b.p.steps[0].kind, STEP_CREATE_RECORD);
+    bed_end(&b);
+}
+
+Test(plan, paused_cluster_is_left_alone_even_without_primary)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    b.v.spec.is_paused = true;
+    set_phase(&b, 0, AGENT_FAILED);
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_eq(b.p.count, 0);
+    cr_assert_str_eq(b.p.phase, "Paused");
+    bed_end(&b);
+}
+
+Test(plan, silent_primary_is_not_replaced_without_proof)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    lose(&b, 0, PLATFORM_LIVE, 60000);
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_null(find(&b, STEP_BEGIN_CHANGE));
+    cr_assert_str_eq(b.p.phase, "WaitingForPrimary");
+    bed_end(&b);
+}
+
+Test(plan, dead_primary_is_launched_first_and_replaced_when_it_stays_away)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    lose(&b, 0, PLATFORM_DEAD, 500);
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_not_null(find(&b, STEP_LAUNCH));
+    cr_assert_null(find(&b, STEP_BEGIN_CHANGE));
+    cr_assert_gt(b.p.look_again_ms, 0);
+
+    lose(&b, 0, PLATFORM_DEAD, 10000);
+    b.views[0].launched_ns = NOW - 1;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_not_null(find(&b, STEP_BEGIN_CHANGE));
+    bed_end(&b);
+}
+
+Test(plan, automatic_failover_can_be_switched_off)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    set_phase(&b, 0, AGENT_FAILED);
+    b.v.spec.is_failover_automatic = false;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_null(find(&b, STEP_BEGIN_CHANGE));
+    cr_assert(str_find(b.p.message, S("automatic is false")) >= 0);
+    bed_end(&b);
+}
+
+Test(plan, crash_restarts_in_place_until_it_repeats)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    set_phase(&b, 0, AGENT_CRASHED);
+    b.views[0].crashes = 1;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_null(find(&b, STEP_BEGIN_CHANGE));
+    b.views[0].crashes = 3;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_not_null(find(&b, STEP_BEGIN_CHANGE));
+    bed_end(&b);
+}
+
+Test(plan, change_under_way_is_continued_and_nothing_else_happens)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    b.v.record.primary = S("");
+    b.v.spec.instances = 2;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_eq(b.p.count, 1);
+    cr_assert_eq(b.p.steps[0].kind, STEP_CONTINUE_CHANGE);
+    bed_end(&b);
+}
+
+Test(plan, chosen_primary_that_forgot_is_told_again)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    b.views[0].link.status.granted_to = S("");
+    b.views[0].link.status.in_recovery = true;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_not_null(find(&b, STEP_PROMOTE));
+    bed_end(&b);
+}
+
+Test(plan, scale_down_takes_the_highest_standby_never_the_primary)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    b.v.spec.instances = 2;
+    b.v.record.primary = S("pg-3");
+    b.views[2].link.status.granted_to = S("pg-3");
+    b.views[2].link.status.in_recovery = false;
+    b.views[0].link.status.in_recovery = b.views[0].link.status.streaming = true;
+    plan_make(b.a, &b.v, &b.p);
+    const struct step *s = find(&b, STEP_MARK_REMOVING);
+    cr_assert_not_null(s);
+    cr_assert(str_eq(s->instance, S("pg-2")));
+    bed_end(&b);
+}
+
+Test(plan, scale_up_adds_exactly_what_is_missing)
+{
+    struct bed b;
+    bed_make(&b, 2);
+    b.v.spec.instances = 4;
+    plan_make(b.a, &b.v, &b.p);
+    size_t adds = 0;
+    for (size_t i = 0; i < b.p.count; i++)
+        adds += b.p.steps[i].kind == STEP_ADD_INSTANCE;
+    cr_assert_eq(adds, 2);
+    bed_end(&b);
+}
+
+Test(plan, streaming_newcomer_becomes_a_member)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    b.v.record.member_count = 2;
+    plan_make(b.a, &b.v, &b.p);
+    const struct step *s = find(&b, STEP_ADMIT_MEMBER);
+    cr_assert_not_null(s);
+    cr_assert(str_eq(s->instance, S("pg-3")));
+    bed_end(&b);
+}
+
+Test(plan, restart_takes_standbys_first_and_one_at_a_time)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    b.v.record.restart_id = S("r1");
+    plan_make(b.a, &b.v, &b.p);
+    const struct step *s = find(&b, STEP_RESTART);
+    cr_assert_not_null(s);
+    cr_assert(!str_eq(s->instance, S("pg-1")));
+    /* While that standby is away nothing else restarts. */
+    b.views[1].link.status.last_restart_id = S("r1");
+    set_phase(&b, 1, AGENT_STARTING);
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_null(find(&b, STEP_RESTART));
+    bed_end(&b);
+}
+
+Test(plan, falling_limit_restarts_the_primary_first)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    for (size_t i = 0; i < 3; i++)
+        b.views[i].link.status.pending_restart = true;
+    b.views[0].link.status.restart_primary_first = true;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert(str_eq(find(&b, STEP_RESTART)->instance, S("pg-1")));
+    bed_end(&b);
+}
+
+Test(plan, finished_restart_is_forgotten)
+{
+    struct bed b;
+    bed_make(&b, 2);
+    b.v.record.restart_id = S("r1");
+    b.views[0].link.status.last_restart_id = b.views[1].link.status.last_restart_id = S("r1");
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_null(find(&b, STEP_RESTART));
+    cr_assert_not_null(find(&b, STEP_FORGET_RESTART));
+    bed_end(&b);
+}
+
+/* ---- synchronous sets ---------------------------------------------------------------------------------------- */
+
+Test(plan, synchronous_set_is_recorded_before_it_is_used)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    b.v.spec.sync_number = 1;
+    b.v.spec.is_sync_required = true;
+    plan_make(b.a, &b.v, &b.p);
+    const struct step *s = find(&b, STEP_SET_SYNC);
+    cr_assert_not_null(s);
+    cr_assert_eq(s->sync.set_count, 2);
+    cr_assert(str_eq(plan_sync_names(b.a, &s->sync), S("ANY 1 (\"pg-2\",\"pg-3\")")));
+    bed_end(&b);
+}
+
+Test(plan, required_with_too_few_members_waits_for_a_name_that_nobody_has)
+{
+    struct bed b;
+    bed_make(&b, 2);
+    b.v.spec.sync_number = 2;
+    b.v.spec.is_sync_required = true;
+    struct record_sync s = plan_wanted_sync(b.a, &b.v);
+    cr_assert(str_eq(plan_sync_names(b.a, &s), S("ANY 2 (\"pg-2\",\"missing 1\")")));
+    bed_end(&b);
+}
+
+Test(plan, preferred_follows_the_standbys_that_stream)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    b.v.spec.sync_number = 2;
+    b.views[2].link.status.streaming = false;
+    struct record_sync s = plan_wanted_sync(b.a, &b.v);
+    cr_assert_eq(s.wait, 1);
+    b.views[1].link.status.streaming = false;
+    s = plan_wanted_sync(b.a, &b.v);
+    cr_assert_eq(s.wait, 0);
+    cr_assert(str_is_empty(plan_sync_names(b.a, &s)));
+    bed_end(&b);
+}
+
+/* ---- the candidate (rules 23–25) ----------------------------------------------------------------------------- */
+
+static struct candidate answer(const char *name, int64_t wal_term, const char *lsn)
+{
+    return (struct candidate) {
+        .name = str_from(name),
+        .answered = true,
+        .report = { .term = 3, .frozen = true, .usable = true, .wal_term = wal_term, .flush_lsn = str_from(lsn) }
+    };
+}
+
+Test(choose, takes_the_greatest_wal_term_before_the_greatest_position)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    const struct candidate c[] = { { .name = S("pg-1") },
+                                   answer("pg-2", 1, "0/9000000"),
+                                   answer("pg-3", 2, "0/3000000") };
+    size_t chosen;
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 3, &chosen, NULL), 0);
+    cr_assert_eq(chosen, 2);
+    bed_end(&b);
+}
+
+Test(choose, follows_a_target_only_when_it_has_everything)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    b.v.record.target = S("pg-3");
+    struct candidate c[] = { { .name = S("pg-1") }, answer("pg-2", 2, "0/3000001"), answer("pg-3", 2, "0/3000000") };
+    size_t chosen;
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 3, &chosen, NULL), 0);
+    cr_assert_eq(chosen, 1);
+    c[2].report.flush_lsn = S("0/3000001");
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 3, &chosen, NULL), 0);
+    cr_assert_eq(chosen, 2);
+    bed_end(&b);
+}
+
+Test(choose, passes_over_unusable_unfrozen_foreign_and_silent_members)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    struct candidate c[] = { answer("pg-1", 2, "0/9000000"), answer("pg-2", 2, "0/9000000"),
+                             answer("pg-9", 2, "0/9000000"), answer("pg-3", 2, "0/1000000") };
+    c[0].report.usable = false;
+    c[1].report.frozen = false;
+    size_t chosen;
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 4, &chosen, NULL), 0);
+    cr_assert_eq(chosen, 3);
+    c[3].answered = false;
+    struct error err;
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 4, &chosen, &err), ERRC_UNAVAILABLE);
+    bed_end(&b);
+}
+
+Test(choose, prefers_a_standby_to_the_old_primary_at_the_same_position)
+{
+    struct bed b;
+    bed_make(&b, 2);
+    struct candidate c[] = { answer("pg-1", 2, "0/3000000"), answer("pg-2", 2, "0/3000000") };
+    c[0].report.stopped = true;
+    size_t chosen;
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 2, &chosen, NULL), 0);
+    cr_assert_eq(chosen, 1);
+    c[0].report.flush_lsn = S("0/3000060");
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 2, &chosen, NULL), 0);
+    cr_assert_eq(chosen, 0, "the old primary goes on when nobody has everything (rule 46)");
+    bed_end(&b);
+}
+
+Test(choose, waits_when_a_synchronous_commit_may_be_missing)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    const str set[] = { S_INIT("pg-2"), S_INIT("pg-3") };
+    const struct record_sync sync = { .term = 2, .primary = S("pg-1"), .set = set, .set_count = 2, .wait = 1 };
+    b.v.record.sync = &sync;
+    b.v.record.sync_count = 1;
+    struct candidate c[] = { { .name = S("pg-1") }, answer("pg-2", 2, "0/3000000"), { .name = S("pg-3") } };
+    size_t chosen;
+    struct error err;
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 3, &chosen, &err), ERRC_UNAVAILABLE, "1 of 2 needed");
+    c[2] = answer("pg-3", 2, "0/2000000");
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 3, &chosen, &err), 0);
+    cr_assert_eq(chosen, 1);
+    c[2].answered = false;
+    b.v.record.is_forced = true;
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 3, &chosen, &err), 0, "an operator accepted the loss by name");
+    bed_end(&b);
+}
+
+/* ---- what people ask for ------------------------------------------------------------------------------------- */
+
+static int admit(struct bed *b, bool is_switchover, str target, bool force, struct error *err)
+{
+    struct step s;
+    return plan_admit_change(b->a, &b->v, is_switchover, target, force, S(""), &s, err);
+}
+
+Test(admit, switchover_needs_a_serving_primary_and_a_streaming_standby)
+{
+    struct bed b;
+    struct error err;
+    bed_make(&b, 2);
+    cr_assert_eq(admit(&b, true, S(""), false, &err), 0);
+    cr_assert_eq(admit(&b, true, S("pg-2"), false, &err), 0);
+    cr_assert_eq(admit(&b, true, S("pg-1"), false, &err), ERRC_CONFLICT);
+    cr_assert_eq(admit(&b, true, S("pg-9"), false, &err), ERRC_CONFLICT);
+    b.views[1].link.status.streaming = false;
+    cr_assert_eq(admit(&b, true, S(""), false, &err), ERRC_CONFLICT);
+    bed_end(&b);
+}
+
+Test(admit, failover_of_a_silent_primary_needs_proof_or_force)
+{
+    struct bed b;
+    struct error err;
+    bed_make(&b, 2);
+    lose(&b, 0, PLATFORM_LIVE, 5000);
+    cr_assert_eq(admit(&b, false, S(""), false, &err), ERRC_CONFLICT);
+    cr_assert(str_find(str_from(err.text), S("force")) >= 0);
+    cr_assert_eq(admit(&b, false, S(""), true, &err), 0);
+    b.views[0].platform = PLATFORM_DEAD;
+    cr_assert_eq(admit(&b, false, S(""), false, &err), 0);
+    bed_end(&b);
+}
+
+Test(admit, second_change_while_one_runs_is_refused)
+{
+    struct bed b;
+    struct error err;
+    bed_make(&b, 3);
+    b.v.record.primary = S("");
+    cr_assert_eq(admit(&b, false, S(""), false, &err), ERRC_CONFLICT);
+    cr_assert_eq(admit(&b, true, S(""), false, &err), ERRC_CONFLICT);
+    bed_end(&b);
+}
+
+Test(record, reads_back_what_it_wrote)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    struct record *r = &b.v.record;
+    r->namespace_ = S("default");
+    r->cluster = S("pg");
+    r->mode = S(RECORD_MODE_LEADER);
+    r->is_switchover = true;
+    const str set[] = { S_INIT("pg-2") };
+    record_push_sync(b.a, r,
+                     (struct record_sync) { .term = 3, .primary = S("pg-1"), .set = set, .set_count = 1, .wait = 1 });
+    record_set_removing(b.a, r, S("pg-3"));
+    record_remove_member(b.a, r, S("pg-3"));
+    struct record back;
+    struct error err;
+    cr_assert_eq(record_from_json(b.a, record_to_json(b.a, r), &back, &err), 0);
+    cr_assert(json_equal(record_to_json(b.a, r), record_to_json(b.a, &back)));
+    cr_assert_eq(back.version, 1);
+    cr_assert_eq(back.member_count, 2);
+    cr_assert(record_instance_of(&back, S("pg-3"))->is_removing);
+    bed_end(&b);
+}
