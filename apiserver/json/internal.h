@@ -23,6 +23,9 @@ typedef void json__on_duplicate_fn(void *self, str key);
 void json__seal_object(struct arena *a, struct json *object, struct json_member *members, size_t count,
                        json__on_duplicate_fn *on_duplicate, void *self);
 
+/* Position of the member, or -1. */
+ptrdiff_t json__find(const struct json *object, str key);
+
 /* Both are JSON numbers; equal by value. */
 bool json__numbers_equal(str x, str y);
 
@@ -67,6 +70,18 @@ bool json__tree_text(struct json__tree *t, enum json_type type, str text); /* te
 bool json__tree_end(struct json__tree *t);
 /* "spec.items[3].name" of the value that would come next; key may be empty. */
 str json__tree_path(const struct json__tree *t, str key);
+
+/* An RFC 6901 pointer, its tokens unescaped. */
+struct json__path {
+    size_t count;
+    bool is_too_deep; /* more tokens than any document has levels: nothing stands there */
+    str tokens[LIMIT_JSON_DEPTH];
+};
+
+/* False when it is malformed. */
+bool json__path_parse(struct arena *a, str pointer, struct json__path *ret);
+/* A decimal index below count, without sign and leading zeros. */
+bool json__path_index(str token, size_t count, size_t *ret);
 
 /*
  * What a plain YAML scalar is. JSON_NUMBER: *ret_number is its JSON text. JSON_STRING with *ret_refused set:

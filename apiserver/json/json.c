@@ -181,8 +181,7 @@ const struct json *json_builder_array(struct json_builder *b)
     return v;
 }
 
-/* Position of the member, or -1. */
-static ptrdiff_t find(const struct json *object, str key)
+ptrdiff_t json__find(const struct json *object, str key)
 {
     if (!object->index) {
         for (size_t i = 0; i < object->count; i++)
@@ -208,7 +207,7 @@ const struct json *json_get(const struct json *object, str key)
 {
     if (!json_is(object, JSON_OBJECT))
         return NULL;
-    ptrdiff_t i = find(object, key);
+    ptrdiff_t i = json__find(object, key);
     return i < 0 ? NULL : object->members[i].value;
 }
 
@@ -269,7 +268,7 @@ const struct json *json_with(struct arena *a, const struct json *object, str key
 {
     if (!json_is(object, JSON_OBJECT))
         object = &json_empty_object;
-    ptrdiff_t at = find(object, key);
+    ptrdiff_t at = json__find(object, key);
     if (at < 0 && !value)
         return object;
     if (at >= 0 && value)
