@@ -132,6 +132,29 @@ static int choose_user(struct local *l, str wanted, struct error *err)
     return 0;
 }
 
+/* Every folder on the way must let the instances' user pass, or PostgreSQL fails later with less to go by. */
+static int check_way(const struct local *l, struct error *err)
+{
+    if (!l->has_user)
+        return 0;
+    for (size_t i = 1; i <= l->data_dir.len; i++) {
+        if (i < l->data_dir.len && l->data_dir.ptr[i] != '/')
+            continue;
+        const char *prefix = arena_z(l->arena, str_first(l->data_dir, i));
+        struct stat st;
+        if (stat(prefix, &st) < 0)
+            return error_set_sys(err, errno, "looking at folder %s", prefix);
+        mode_t needed = st.st_uid == l->uid ? S_IXUSR : st.st_gid == l->gid ? S_IXGRP : S_IXOTH;
+        if (!(st.st_mode & needed))
+            return error_set(
+                err, ERRC_DENIED,
+                "folder %s (mode %04o) does not let the user that instances run as pass: chmod o+x %s, or choose "
+                "another --data-dir",
+                prefix, (unsigned)(st.st_mode & 07777), prefix);
+    }
+    return 0;
+}
+
 int platform_local_new(const struct platform_local_options *options, struct platform *ret, struct error *err)
 {
     static const struct platform_ops ops = {
@@ -159,6 +182,8 @@ int platform_local_new(const struct platform_local_options *options, struct plat
     int r = parse_range(l, range, err);
     if (r == 0)
         r = choose_user(l, options->run_as, err);
+    if (r == 0)
+        r = check_way(l, err);
     if (r == 0 && !fs_exists(l->agent_program.ptr))
         r = error_set(err, ERRC_NOT_FOUND, "agent program %.*s does not exist", STR_ARG(l->agent_program));
     if (r == 0)
