@@ -1,22 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What leader and agent say to each other (JSON over mutual TLS, HTTP/2). The leader dials.
+ * What leader and agent say to each other (JSON over mutual TLS, HTTP/2). The leader dials. Every body and answer is an
+ * object; a refusal has {message} and, with 409, also {term}: the agent's own promise.
  *
- *   GET  /v1/stream     agent → leader: one JSON `status` per line, at every change and each 0.5 s, for as long as the
- * leader stays. Each carries a nonce; the leader's answer to it comes by POST /v1/exchange. POST /v1/exchange   leader
- * → agent: {nonce, term, grant} — "I heard you"; later the lease rides here. POST /v1/configure  leader → agent: the
- * whole wanted configuration (struct agent_config). Level-triggered: the agent keeps it on disk (0600) and works
- * towards it, also after a restart and without any leader. POST /v1/prepare    {term, reason, want: "freeze" | "stop"}
- * — rules 17–20: persist the term, then freeze the WAL receiver (standby) or stop PostgreSQL cleanly (primary,
- * want=stop), only then answer agent_report. POST /v1/promote    {term, timeline} — rules 27–28; answers when promotion
- * began, the status stream says when it is done. POST /v1/restart    {id} — restart PostgreSQL once per id
- * (idempotent). POST /v1/backup     {id, type, repository} — starts pgBackRest as a child; progress and result in
- * status.task. POST /v1/shutdown   {mode: "fast" | "immediate", remove_data: bool} — stop PostgreSQL and the agent.
+ * GET  /v1/stream     agent → leader: one `status` per line, at every change and each 0.5 s, as long as the leader
+ *                     stays. Each carries a nonce.
+ * POST /v1/exchange   {nonce, term, grant, mayStart}: the leader's answer to a status; later the lease rides here.
+ *                     grant: the record says that this instance is the primary of this term. mayStart: it may start
+ *                     PostgreSQL writable in place. A new incarnation starts it only on this word (rule 6).
+ * POST /v1/configure  agent_config, the whole wanted state. Level-triggered: kept on disk (0600), worked towards also
+ *                     after a restart and without a leader. Answers {version, term} once it is on disk.
+ * POST /v1/prepare    {term, reason, want: "freeze" | "stop", patience_ms}, rules 17–20: persist the term, then end the
+ *                     WAL receiver for good (standby, freeze) or stop PostgreSQL (a primary, or stop), only then answer
+ *                     agent_report. patience_ms: what a clean stop may take before it becomes an immediate one.
+ *                     409 {decided: true} when this term has a primary already (18).
+ * POST /v1/promote    {term, timeline}, rules 27–28; answers {term} when it is on disk and begun; phase and timeline of
+ *                     the status say when it is done, or phase "failed" why not.
+ * POST /v1/restart    {term, id}: restart PostgreSQL once per id. Also ends the wait after a crash.
+ * POST /v1/backup     {term, id, type: "full" | "differential" | "incremental", repository}: pgBackRest as a child;
+ *                     progress and result in status.task.
+ * POST /v1/shutdown   {term, mode: "fast" | "immediate", remove_data}: answers, then stops PostgreSQL and the agent.
+ * GET  /v1/health     200 while the agent lives; needs no certificate of the leader, only one of the cluster.
  *
- * Rules that hold for every message (model/README numbers): 2 nothing is answered before what the answer says is on
- * disk; 3 a lower term is refused with 409 and {term: own}; only the certificate with CN "leader" of the cluster's CA
- * may command. Unknown fields are ignored on both sides and every message carries {protocol: N}, so that one side may
- * be a version older.
+ * Rules that hold for every message (model/README.md numbers): 2 nothing is answered before what the answer says is on
+ * disk; 3 a lower term is refused; only the certificate with CN "leader" of the cluster's CA may command. Unknown
+ * fields are ignored on both sides and every message carries {protocol: N}, so that one side may be a version older.
+ *
+ * A crash of PostgreSQL alone: phase "crashed" is said as soon as every process was reaped. It is a statement about
+ * that moment, not a promise: the agent starts PostgreSQL in the same term when the leader's word (mayStart, or
+ * restart) comes, or by itself after crash_grace_ms without any word. To replace that primary the leader asks it to
+ * prepare: its answer is the proof of rule 44a.
+ *
+ * Texts and trees of a decoded message lie where the JSON value has them; those of an encoded one where the struct has
+ * them. Nothing is copied.
  */
 #ifndef AGENT_MESSAGE_H
 #define AGENT_MESSAGE_H
@@ -27,6 +43,7 @@
 #define AGENT_PROTOCOL 1
 #define AGENT_LEADER_CN "leader"
 #define AGENT_HEARTBEAT_MS 500
+#define AGENT_CRASH_GRACE_MS 1000
 
 enum agent_phase {
     AGENT_STARTING,     /* no configuration yet, or PostgreSQL is coming up */
@@ -107,8 +124,9 @@ struct agent_peer { /* another instance of the cluster */
 /* leader → agent: everything that the instance needs to know. Persisted by the agent, mode 0600. */
 struct agent_config {
     int64_t protocol;
-    int64_t version; /* grows with every change; an older one is refused */
-    int64_t term;    /* rule 3 */
+    int64_t version;  /* grows with every change; an older one is refused */
+    int64_t term;     /* rule 3 */
+    int64_t timeline; /* the record's, of `primary`; 0: not known yet. Tells which term wrote which WAL (rule 28) */
     str cluster_uid, cluster_name, namespace_, instance;
     str host; /* where PostgreSQL listens */
     int64_t port;
@@ -126,9 +144,10 @@ struct agent_config {
     const struct json *repositories;          /* [{name, path, retention_full}] */
     str app_user, app_password, app_database; /* password: SCRAM verifier is made by PostgreSQL; never logged */
     str certificate_pem, private_key_pem,
-        ca_pem;          /* PostgreSQL's server certificate; also client certificate for replication */
-    str stopped_reason;  /* not empty: PostgreSQL must stay down (paused delete, fencing later) */
-    bool data_checksums; /* always true now */
+        ca_pem;             /* PostgreSQL's server certificate; also client certificate for replication */
+    str stopped_reason;     /* not empty: PostgreSQL must stay down (paused delete, fencing later) */
+    bool data_checksums;    /* always true now */
+    int64_t crash_grace_ms; /* 0: AGENT_CRASH_GRACE_MS */
 };
 
 const char *agent_phase_name(enum agent_phase p);

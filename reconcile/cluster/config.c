@@ -79,6 +79,7 @@ int config__build(struct cluster_runtime *c, struct arena *a, const struct clust
     *ret = (struct agent_config) {
         .protocol = AGENT_PROTOCOL,
         .term = r->term,
+        .timeline = r->tli,
         .cluster_uid = v->uid,
         .cluster_name = v->name,
         .namespace_ = v->namespace_,
