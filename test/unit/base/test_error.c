@@ -39,7 +39,7 @@ Test(error, the_code_of_a_system_error_says_what_can_be_done)
         CHECK_FAILS(error_set_sys(&e, cases[i].sys, "opening \"%s\"", "f"), cases[i].code);
         cr_assert_eq(e.sys, cases[i].sys);
         CHECK_HAS(str_from(e.text), "opening \"f\": ");
-        CHECK_HAS(str_from(e.text), strerror(cases[i].sys));
+        CHECK_HAS(str_from(e.text), strerrordesc_np(cases[i].sys));
     }
 }
 

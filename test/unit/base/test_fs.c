@@ -116,7 +116,8 @@ Test(fs, a_write_that_fails_half_way_removes_its_temporary_file)
     const char *folder = TEMP_PATH(a, d, "g");
     CHECK_OK(fs_mkdir_all(folder, 0755, &e), e);
     char *big = arena_alloc(a, 100000);
-    (void)signal(SIGXFSZ, SIG_IGN);
+    const struct sigaction ignore = { .sa_handler = SIG_IGN };
+    cr_assert_eq(sigaction(SIGXFSZ, &ignore, NULL), 0);
     struct rlimit limit = { 4096, 4096 };
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     CHECK_FAILS(fs_write_atomic(arena_printf(a, "%s/f", folder).ptr, str_of(big, 100000), 0644, &e), ERRC_INTERNAL);

@@ -222,8 +222,9 @@ Test(process, signals_are_unblocked_and_at_their_defaults_in_the_child)
     sigset_t all;
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_SETMASK, &all, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGHUP, SIG_IGN);
+    const struct sigaction ignore = { .sa_handler = SIG_IGN };
+    cr_assert_eq(sigaction(SIGPIPE, &ignore, NULL), 0);
+    cr_assert_eq(sigaction(SIGHUP, &ignore, NULL), 0);
     const char *const argv[] = { "grep", "-E", "Sig(Blk|Ign|Cgt)", "/proc/self/status", NULL };
     const struct process_spec spec = { .argv = argv };
     CHECK_OK(process_run(a, &spec, deadline_in_ms(LONG_MS), 4096, NULL, NULL, &r, &e), e);
