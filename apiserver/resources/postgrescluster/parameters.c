@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rules for spec.postgresql.parameters: known, not the operator's own, and with values that PostgreSQL takes. */
+#include "resources/postgrescluster/parameters.h"
+
+#include "resources/postgrescluster/guc.h"
+#include "resources/postgrescluster/owned.h"
+
+#define FIELD "spec.postgresql.parameters"
+
+static str field_of(struct arena *a, str name)
+{
+    return arena_printf(a, FIELD "[%.*s]", STR_ARG(name));
+}
+
+static bool has_control_character(str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
+            return true;
+    return false;
+}
+
+static void check_one(int major, const struct json_member *m, struct field_errors *errors)
+{
+    struct arena *a = errors->arena;
+    const char *reason = owned_reason(m->key);
+    struct guc g;
+    str why = S("");
+    if (reason) {
+        field_error_add(errors, FIELD_FORBIDDEN, field_of(a, m->key), NULL, "%s", reason);
+        return;
+    }
+    if (!json_is(m->value, JSON_STRING))
+        return; /* the schema has said so */
+    if (has_control_character(m->value->text)) {
+        field_error_add(errors, FIELD_INVALID, field_of(a, m->key), m->value, "must not hold control characters");
+        return;
+    }
+    if (guc_is_qualified_name(m->key))
+        return;
+    if (!guc_has_table(major)) {
+        str name = arena_printf(a, "x.%.*s", STR_ARG(m->key));
+        if (!guc_is_qualified_name(name))
+            field_error_add(errors, FIELD_INVALID, field_of(a, m->key), m->value, "is no name of a parameter");
+    } else if (!guc_find(major, m->key, &g)) {
+        field_error_add(errors, FIELD_INVALID, field_of(a, m->key), m->value, "PostgreSQL %d has no such parameter",
+                        major);
+    } else if (str_eq(g.context, S("internal"))) {
+        field_error_add(errors, FIELD_FORBIDDEN, field_of(a, m->key), NULL, "it only shows a value and cannot be set");
+    } else if (!guc_check_value(a, &g, m->value->text, &why)) {
+        field_error_add(errors, FIELD_INVALID, field_of(a, m->key), m->value, "%.*s", STR_ARG(why));
+    }
+}
+
+/* Two spellings of one name would make the result depend on the order of the file. */
+static void check_unique(const struct json *parameters, struct field_errors *errors)
+{
+    for (size_t i = 0; i < parameters->count; i++) {
+        for (size_t k = 0; k < i; k++) {
+            str name = parameters->members[i].key;
+            if (!str_eq_nocase(name, parameters->members[k].key))
+                continue;
+            field_error_add(errors, FIELD_DUPLICATE, field_of(errors->arena, name), json_string(errors->arena, name),
+                            "%s", "");
+        }
+    }
+}
+
+static int integer_of(int major, const struct json *parameters, const char *name, int fallback)
+{
+    struct guc g;
+    int value = fallback;
+    for (size_t i = 0; i < parameters->count; i++)
+        if (str_eq_nocase(parameters->members[i].key, str_from(name)) && guc_find(major, str_from(name), &g))
+            (void)guc_read_integer(&g, json_str(parameters->members[i].value), &value); /* else refused above */
+    return value;
+}
+
+/* What PostgreSQL refuses at start although each value is fine by itself (postmaster.c, xlog.c). */
+static void check_together(int major, const struct json *parameters, struct field_errors *errors)
+{
+    int connections = integer_of(major, parameters, "max_connections", 100);
+    int reserved = integer_of(major, parameters, "superuser_reserved_connections", 3) +
+                   integer_of(major, parameters, "reserved_connections", 0);
+    if (reserved >= connections)
+        field_error_add(errors, FIELD_INVALID, S(FIELD "[max_connections]"), json_int(errors->arena, connections),
+                        "must be more than the reserved connections (%d)", reserved);
+    /* Twice the size of a segment, which is always 16 MB here; in MB. */
+    static const char *const sizes[] = { "min_wal_size", "max_wal_size" };
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        int size = integer_of(major, parameters, sizes[i], 1024);
+        if (size < 32)
+            field_error_add(errors, FIELD_INVALID, field_of(errors->arena, str_from(sizes[i])),
+                            json_int(errors->arena, size), "must be at least 32MB, two segments");
+    }
+}
+
+/* Quadratic look-ups stay cheap: the schema bounds the number of parameters; beyond it nothing more is said. */
+#define PARAMETERS_MAX 256
+
+void parameters_validate(int major, const struct json *parameters, struct field_errors *errors)
+{
+    if (!json_is(parameters, JSON_OBJECT) || parameters->count > PARAMETERS_MAX)
+        return;
+    for (size_t i = 0; i < parameters->count; i++)
+        check_one(major, &parameters->members[i], errors);
+    check_unique(parameters, errors);
+    if (guc_has_table(major))
+        check_together(major, parameters, errors);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small helpers around struct resource that every user of kinds shares. */
+#include "apiserver/resource.h"
+
+#include "meta/names.h"
+#include "resources/kinds.h"
+
+str resource_key(struct arena *a, const struct resource *r, str ns, str name)
+{
+    str group = r->group.len ? r->group : S("core");
+    if (!r->is_namespaced)
+        return arena_printf(a, "/%.*s/%.*s/%.*s", STR_ARG(group), STR_ARG(r->plural), STR_ARG(name));
+    if (str_is_empty(ns))
+        return arena_printf(a, "/%.*s/%.*s/", STR_ARG(group), STR_ARG(r->plural));
+    return arena_printf(a, "/%.*s/%.*s/%.*s/%.*s", STR_ARG(group), STR_ARG(r->plural), STR_ARG(ns), STR_ARG(name));
+}
+
+const struct resource *resource_find(const struct resource_registry *reg, str group, str version, str plural)
+{
+    for (size_t i = 0; i < reg->count; i++) {
+        const struct resource *r = reg->resources[i];
+        if (str_eq(r->plural, plural) && str_eq(r->group, group) && str_eq(r->version, version))
+            return r;
+    }
+    return NULL;
+}
+
+void kind_check_immutable(struct field_errors *errors, str field, const struct json *value, const struct json *old)
+{
+    const struct json *now = value ? value : &json_null_value;
+    const struct json *before = old ? old : &json_null_value;
+    if (!json_equal(now, before))
+        field_error_add(errors, FIELD_INVALID, field, now, "field is immutable");
+}
+
+#define CLUSTER_NAME_MAX 40
+
+const char *kind_check_cluster_name(str name)
+{
+    if (name.len > CLUSTER_NAME_MAX)
+        return "must be no more than 40 characters: names of instances, replication slots and services are made from "
+               "it";
+    return names_check_dns1035_label(name);
+}

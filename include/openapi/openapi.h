@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * OpenAPI documents from the schemas of the kinds. kubectl takes from them: explain, client-side validation, and from
+ * the PATCH operations that the server validates fields itself and which patches it takes. Trees live in the arena.
+ * Any thread.
+ */
+#ifndef OPENAPI_OPENAPI_H
+#define OPENAPI_OPENAPI_H
+
+#include "apiserver/resource.h"
+
+/* The OpenAPI 3.0 document of one group version; internal resources never show. */
+const struct json *openapi_v3(struct arena *a, const struct resource_registry *reg, str group, str version);
+/* The Swagger 2.0 document of all groups. */
+const struct json *openapi_v2(struct arena *a, const struct resource_registry *reg);
+
+#endif
