@@ -83,10 +83,17 @@ bool json__path_parse(struct arena *a, str pointer, struct json__path *ret);
 /* A decimal index below count, without sign and leading zeros. */
 bool json__path_index(str token, size_t count, size_t *ret);
 
-/*
- * What a plain YAML scalar is. JSON_NUMBER: *ret_number is its JSON text. JSON_STRING with *ret_refused set:
- * .inf, .nan and the merge key, which JSON cannot carry.
- */
-enum json_type json__yaml_resolve(struct arena *a, str plain, str *ret_text, bool *ret_refused);
+/* A plain YAML scalar; what JSON cannot carry (.inf, .nan, integers that fit nowhere) is refused. */
+struct json__scalar {
+    enum json_type type;
+    bool boolean;
+    bool is_refused;
+    str text; /* of a string or number */
+};
+
+/* As goyaml v2, which sigs.k8s.io/yaml uses, resolves it. plain lives as long as the arena. */
+struct json__scalar json__yaml_resolve(struct arena *a, str plain);
+/* Might read as null or as a boolean; wider than json__yaml_resolve, for the writer. */
+bool json__yaml_is_word(str s);
 
 #endif
