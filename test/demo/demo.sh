@@ -1,0 +1,193 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The whole story on one machine, each step checked: create, write, read, scale, switch over, fail over, back up. With --exit it cleans
+# up and its exit code says whether every check was true; without, the cluster stays up for you to try.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
+
+stay=1
+[[ ${1:-} == --exit ]] && stay=0
+
+program=build/postgres-apiserver
+psql=$(command -v psql || true)
+[[ -n $psql ]] || { echo "demo: psql is missing: ./dev setup installs it" >&2; exit 1; }
+
+# PostgreSQL runs as another user when this is root: that user must be able to reach the folder.
+dir=$(mktemp -d /tmp/postgres-apiserver-demo.XXXXXX)
+chmod 0711 "$dir"
+data=$dir/data
+log=$dir/server.log
+server=
+
+say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+show() { printf '\033[2m$ %s\033[0m\n' "$*" >&2; }
+k() {
+  show kubectl "$@"
+  kubectl --kubeconfig "$data/admin.kubeconfig" "$@"
+}
+# The same without a trace, for checks.
+q() { kubectl --kubeconfig "$data/admin.kubeconfig" "$@"; }
+
+fail() {
+  printf '\ndemo: FAILED: %s\n' "$*" >&2
+  q get pgc,pgi,pgb -o wide >&2 || true
+  q get events >&2 || true
+  tail -n 40 "$log" >&2 || true
+  for f in "$data"/instances/*/*/*/agent.log "$data"/instances/*/*/*/postgres.log; do
+    if [[ -s $f ]]; then printf -- '--- %s\n' "$f" >&2; tail -n 15 "$f" >&2; fi
+  done
+  exit 1
+}
+
+check() { # check WHAT ACTUAL EXPECTED
+  if [[ $2 == "$3" ]]; then printf '   \033[32mtrue\033[0m  %s: %s\n' "$1" "$2"; else fail "$1: got '$2', expected '$3'"; fi
+}
+
+# until_true SECONDS WHAT COMMAND…: polls a condition, never longer than the deadline.
+until_true() {
+  local seconds=$1 what=$2 end
+  shift 2
+  end=$((SECONDS + seconds))
+  until "$@" >/dev/null 2>&1; do
+    if ((SECONDS >= end)); then fail "$what did not come true within $seconds s"; fi
+    sleep 0.05
+  done
+}
+
+cleanup() {
+  local result=$?
+  trap - EXIT INT TERM
+  if [[ -n $server ]] && kill -0 "$server" 2>/dev/null; then
+    # Instances outlive the server: the clusters are deleted first, and their data with them.
+    q delete pgc --all -A --wait=true --timeout=60s >/dev/null 2>&1 || true
+    kill "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+  fi
+  rm -rf "$dir"
+  exit "$result"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+secret() { q get secret demo-app -o "jsonpath={.data.$1}" | base64 -d; }
+sql() { PGCONNECT_TIMEOUT=5 "$psql" -X -q -At -v ON_ERROR_STOP=1 "$(secret uri)" -c "$1"; }
+# The same database through one instance, whatever its role.
+sql_on() {
+  local host=$1
+  shift
+  PGPASSWORD=$(secret password) PGCONNECT_TIMEOUT=5 "$psql" -X -q -At -v ON_ERROR_STOP=1 \
+    "host=$host port=5432 user=$(secret username) dbname=$(secret dbname) sslmode=verify-full sslrootcert=$ca" -c "$1"
+}
+status() { q get pgc demo -o "jsonpath={.status.$1}"; }
+endpoint() { q get pgi "$1" -o 'jsonpath={.status.endpoint}' | cut -d: -f1; }
+standby() { q get pgi -o 'jsonpath={range .items[?(@.status.role=="standby")]}{.metadata.name}{"\n"}{end}' | head -n 1; }
+action() { # action NAME BODY
+  show "kubectl create --raw /apis/postgres.example.io/v1/namespaces/default/postgresclusters/demo/$1 -f - <<<'$2'"
+  q create --raw "/apis/postgres.example.io/v1/namespaces/default/postgresclusters/demo/$1" -f - <<<"$2"
+}
+field() { python3 -c 'import json,sys; v=json.load(sys.stdin)
+for k in sys.argv[1].split("."): v=v.get(k) if isinstance(v, dict) else None
+print("" if v is None else v)' "$1"; }
+has_instances() { [[ $(q get pgi --no-headers 2>/dev/null | wc -l) == "$1" && $(status readyInstances) == "$1" ]]; }
+
+say "Start the server: one process, its own certificates, an embedded store"
+show "$program --standalone --data-dir $data --secure-port 0"
+"$program" --standalone --data-dir "$data" --secure-port 0 >"$log" 2>&1 &
+server=$!
+is_ready() { [[ -s $data/admin.kubeconfig ]] && q get --raw /readyz; }
+until_true 20 "the server's readyz" is_ready
+printf '   %s\n' "$(tail -n 1 "$log")"
+k api-resources --api-group=postgres.example.io
+
+say "Create a cluster of three"
+began=$SECONDS
+k apply -f deploy/samples/cluster.yaml
+k wait --for=condition=Ready pgc/demo --timeout=90s
+check "instances that serve" "$(status readyInstances)" 3
+printf '   ready after about %s s\n' $((SECONDS - began))
+k get pgc,pgi
+ca=$(secret uri | sed -n 's/.*sslrootcert=\([^&]*\).*/\1/p')
+
+say "Write through the write endpoint, read on a replica"
+sql "CREATE TABLE t (i int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 1000)"
+replica=$(standby)
+reads_all() { [[ $(sql_on "$(endpoint "$replica")" 'SELECT count(*) FROM t') == 1000 ]]; }
+until_true 10 "the rows on $replica" reads_all
+check "rows on $replica" "$(sql_on "$(endpoint "$replica")" 'SELECT count(*) FROM t')" 1000
+check "$replica is a replica" "$(sql_on "$(endpoint "$replica")" 'SELECT pg_is_in_recovery()')" t
+
+say "Scale 3 → 4 → 3"
+k scale pgc/demo --replicas=4
+until_true 60 "four instances" has_instances 4
+check "instances that serve" "$(status readyInstances)" 4
+k get pgc,pgi
+k scale pgc/demo --replicas=3
+until_true 60 "three instances" has_instances 3
+check "instances that serve" "$(status readyInstances)" 3
+k get pgc,pgi
+
+say "Switch over: the primary moves, no commit is lost"
+from=$(status currentPrimary)
+answer=$(action switchover '{"reason":"demo"}') || fail "switchover was refused"
+printf '%s\n' "$answer"
+check "primary before" "$(field from <<<"$answer")" "$from"
+check "bytes lost" "$(field lostBytesBound <<<"$answer")" 0
+to=$(field to <<<"$answer")
+[[ -n $to && $to != "$from" ]] || fail "the primary did not move"
+sql "INSERT INTO t VALUES (1001)"
+check "rows through the same URI" "$(sql 'SELECT count(*) FROM t')" 1001
+check "the URI leads to" "$(sql 'SELECT inet_server_addr()')" "$(endpoint "$to")"
+k wait --for=condition=Ready pgc/demo --timeout=60s
+k get pgc,pgi
+
+say "Fail over by POST"
+from=$(status currentPrimary)
+answer=$(action failover '{"reason":"demo"}') || fail "failover was refused"
+printf '%s\n' "$answer"
+[[ $(field to <<<"$answer") != "$from" ]] || fail "the primary did not move"
+check "term" "$(field term <<<"$answer")" "$(status term)"
+check "rows" "$(sql 'SELECT count(*) FROM t')" 1001
+k wait --for=condition=Ready pgc/demo --timeout=60s
+
+say "Kill the primary's PostgreSQL: it comes back by itself"
+primary=$(status currentPrimary)
+postmaster=$(head -n 1 "$data"/instances/default/demo.*/"$primary"/pgdata/postmaster.pid)
+show "kill -9 $postmaster"
+kill -9 "$postmaster"
+began=$(date +%s%N)
+writes() { sql "INSERT INTO t VALUES (1002) ON CONFLICT DO NOTHING"; }
+until_true 30 "writes after the crash" writes
+printf '   writes again after %s ms\n' $((($(date +%s%N) - began) / 1000000))
+check "rows" "$(sql 'SELECT count(*) FROM t')" 1002
+k wait --for=condition=Ready pgc/demo --timeout=60s
+
+say "Back up by POST"
+answer=$(action backup '{"type":"full"}') || fail "backup was refused"
+backup=$(field metadata.name <<<"$answer")
+printf '   %s\n' "postgresbackup/$backup"
+k wait --for=jsonpath='{.status.phase}'=Succeeded "pgb/$backup" --timeout=120s || fail "the backup did not succeed: $(q get pgb "$backup" -o 'jsonpath={.status.error}')"
+k get pgb -o wide
+
+say "What happened"
+k get pgc,pgi,pgb
+k describe pgc demo | sed -n '/^Events:/,$p'
+
+if ((stay == 0)); then
+  say "Every step was checked and true"
+  exit 0
+fi
+
+cat <<TXT
+
+The cluster stays up. Try, in another terminal:
+
+  export KUBECONFIG=$data/admin.kubeconfig
+  kubectl get pgc,pgi -w
+  kubectl explain pgc.spec --recursive
+  kubectl scale pgc/demo --replicas=2
+  kubectl create --raw /apis/postgres.example.io/v1/namespaces/default/postgresclusters/demo/switchover -f - <<<'{}'
+  psql "\$(kubectl get secret demo-app -o jsonpath={.data.uri} | base64 -d)"
+
+Ctrl-C ends it and removes $dir.
+TXT
+wait "$server"
