@@ -50,8 +50,8 @@ static int all_placements(struct manager *m, struct arena *a, struct placement *
 static int add_instance(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, struct record *r,
                         struct error *err)
 {
-    struct placement *taken;
-    size_t count;
+    struct placement *taken = NULL;
+    size_t count = 0;
     int result = all_placements(c->manager, a, &taken, &count, err);
     if (result < 0)
         return result;

@@ -110,11 +110,13 @@ static bool finish_change(const struct cluster_view *v, struct pending_action *p
 /* True when it was answered. */
 static bool begin_change(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct pending_action *p)
 {
-    bool is_switchover = str_eq(p->action, S("switchover"));
+    const struct change_wish wish = { .is_switchover = str_eq(p->action, S("switchover")),
+                                      .is_forced = json_bool_at(p->body, "force", false),
+                                      .target = json_str_at(p->body, "target"),
+                                      .reason = json_str_at(p->body, "reason") };
     struct step step;
     struct error err;
-    int r = plan_admit_change(a, v, is_switchover, json_str_at(p->body, "target"),
-                              json_bool_at(p->body, "force", false), json_str_at(p->body, "reason"), &step, &err);
+    int r = plan_admit_change(a, v, &wish, &step, &err);
     if (r < 0) {
         refuse(p, STATUS_CONFLICT, c, err.text);
         return true;

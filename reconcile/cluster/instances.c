@@ -90,41 +90,64 @@ static const struct json *volume_of(struct arena *a, const struct agent_status *
                           JSON_MEMBER("used", json_string(a, quantity_for_people(a, s->data_used_bytes))));
 }
 
+/* Members that only a running PostgreSQL has. */
+static void add_running(struct json_builder *b, const struct shown *shown, bool is_primary)
+{
+    struct arena *a = b->arena;
+    const struct agent_status *s = &shown->link.status;
+    json_builder_add(b, S("timeline"), json_int(a, s->timeline));
+    json_builder_add(b, S("lsn"), text_or_none(a, s->lsn));
+    json_builder_add(b, S("sessions"), json_int(a, s->sessions));
+    json_builder_add(b, S("postgresVersion"), text_or_none(a, s->postgres_version));
+    if (s->started_at_s) {
+        int64_t started_ns = s->started_at_s * NS_PER_S;
+        json_builder_add(b, S("uptime"), json_string(a, rfc3339_age(a, clock_realtime_ns() - started_ns)));
+        json_builder_add(b, S("startedAt"), json_string(a, rfc3339_seconds(a, started_ns)));
+    }
+    if (is_primary || !s->in_recovery)
+        return;
+    json_builder_add(b, S("replayLSN"), text_or_none(a, s->replay_lsn));
+    int64_t lag = lag_bytes(shown);
+    if (lag < 0)
+        return;
+    json_builder_add(b, S("lagBytes"), json_int(a, lag));
+    json_builder_add(b, S("lagSeconds"), json_double(a, s->lag_seconds));
+    json_builder_add(b, S("lag"), json_string(a, quantity_for_people(a, lag)));
+}
+
+/* Members that a connected agent tells. */
+static void add_live(struct json_builder *b, const struct agent_status *s)
+{
+    struct arena *a = b->arena;
+    json_builder_add(b, S("term"), json_int(a, s->term));
+    json_builder_add(b, S("progress"), text_or_none(a, s->progress));
+    json_builder_add(b, S("systemIdentifier"), text_or_none(a, s->system_identifier));
+    json_builder_add(b, S("pendingRestart"), s->pending_restart ? &json_true_value : NULL);
+    json_builder_add(b, S("volume"), volume_of(a, s));
+}
+
 static const struct json *status_of(struct arena *a, const struct shown *shown)
 {
     const struct agent_status *s = &shown->link.status;
     bool is_live = shown->link.is_connected && shown->link.has_status;
     bool runs = is_live && s->postgres_running;
     bool is_primary = runs && !s->in_recovery && shown->is_primary;
-    int64_t lag = runs && s->in_recovery ? lag_bytes(shown) : -1;
-    str role = !runs ? S("unknown") : is_primary ? S("primary") : S("standby");
-    int64_t now = clock_realtime_ns();
-    return JSON_OBJECT_OF(
-        a, JSON_MEMBER("role", json_string(a, role)), JSON_MEMBER("phase", json_string(a, phase_of(shown))),
-        JSON_MEMBER("ready", json_bool(is_primary || (runs && s->streaming))),
-        JSON_MEMBER("message", text_or_none(a, is_live ? s->message : shown->link.last_error)),
-        JSON_MEMBER("progress", text_or_none(a, is_live ? s->progress : S(""))),
-        JSON_MEMBER("term", is_live ? json_int(a, s->term) : NULL),
-        JSON_MEMBER("timeline", runs ? json_int(a, s->timeline) : NULL),
-        JSON_MEMBER("lsn", runs ? text_or_none(a, s->lsn) : NULL),
-        JSON_MEMBER("replayLSN", runs && s->in_recovery ? text_or_none(a, s->replay_lsn) : NULL),
-        JSON_MEMBER("lagBytes", lag >= 0 ? json_int(a, lag) : NULL),
-        JSON_MEMBER("lagSeconds", lag >= 0 ? json_double(a, s->lag_seconds) : NULL),
-        JSON_MEMBER("lag", lag >= 0 ? json_string(a, quantity_for_people(a, lag)) : NULL),
-        JSON_MEMBER("sessions", runs ? json_int(a, s->sessions) : NULL),
-        JSON_MEMBER("uptime",
-                    runs && s->started_at_s ? json_string(a, rfc3339_age(a, now - s->started_at_s * NS_PER_S)) : NULL),
-        JSON_MEMBER("startedAt",
-                    runs && s->started_at_s ? json_string(a, rfc3339_seconds(a, s->started_at_s * NS_PER_S)) : NULL),
-        JSON_MEMBER("postgresVersion", runs ? text_or_none(a, s->postgres_version) : NULL),
-        JSON_MEMBER("systemIdentifier", is_live ? text_or_none(a, s->system_identifier) : NULL),
-        JSON_MEMBER("endpoint", text_or_none(a, shown->endpoint)),
-        JSON_MEMBER("pendingRestart", is_live && s->pending_restart ? &json_true_value : NULL),
-        JSON_MEMBER("lastContact",
-                    shown->link.heard_ns
-                        ? json_string(a, rfc3339_seconds(a, now - (clock_monotonic_ns() - shown->link.heard_ns)))
-                        : NULL),
-        JSON_MEMBER("volume", is_live ? volume_of(a, s) : NULL));
+    struct json_builder b;
+    json_builder_init(&b, a);
+    json_builder_add(&b, S("role"), json_string(a, !runs ? S("unknown") : is_primary ? S("primary") : S("standby")));
+    json_builder_add(&b, S("phase"), json_string(a, phase_of(shown)));
+    json_builder_add(&b, S("ready"), json_bool(is_primary || (runs && s->streaming)));
+    json_builder_add(&b, S("message"), text_or_none(a, is_live ? s->message : shown->link.last_error));
+    json_builder_add(&b, S("endpoint"), text_or_none(a, shown->endpoint));
+    if (shown->link.heard_ns) {
+        int64_t ago_ns = clock_monotonic_ns() - shown->link.heard_ns;
+        json_builder_add(&b, S("lastContact"), json_string(a, rfc3339_seconds(a, clock_realtime_ns() - ago_ns)));
+    }
+    if (is_live)
+        add_live(&b, s);
+    if (runs)
+        add_running(&b, shown, is_primary);
+    return json_builder_object(&b);
 }
 
 static void publish_one(struct manager *m, str ns, str cluster, const struct shown *s)

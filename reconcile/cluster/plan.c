@@ -283,43 +283,52 @@ static bool all_heard(const struct cluster_view *v)
     return true;
 }
 
-/* Restarts one instance at a time, each awaited: standbys first, unless the primary must lead (a hot-standby limit
- * falls). */
-static void plan_restarts(const struct cluster_view *v, struct plan *p)
+/* The next to restart: standbys first, unless the primary must lead (a hot-standby limit falls). NULL: nobody. */
+static const struct instance_view *next_restart(const struct cluster_view *v, const struct instance_view *primary)
 {
-    const struct instance_view *primary = view_primary(v), *next = NULL;
-    if (!primary || !view_is_serving_primary(v, primary))
-        return;
+    if (wants_restart(v, primary) && primary->link.status.pending_restart && primary->link.status.restart_primary_first)
+        return primary;
     for (size_t k = 0; k < v->instance_count; k++) {
         const struct instance_view *i = &v->instances[k];
-        if (i->in->is_removing || !wants_restart(v, i))
-            continue;
-        if (!next || next == primary)
-            next = i;
+        if (i != primary && !i->in->is_removing && wants_restart(v, i))
+            return i;
     }
+    return wants_restart(v, primary) ? primary : NULL;
+}
+
+/* Not while another one is down: a restart must not be the second outage. */
+static bool others_are_ready(const struct cluster_view *v, const struct instance_view *but)
+{
+    for (size_t k = 0; k < v->instance_count; k++) {
+        const struct instance_view *i = &v->instances[k];
+        if (i != but && record_has_member(&v->record, i->in->name) && !view_is_ready(v, i))
+            return false;
+    }
+    return true;
+}
+
+/* One instance at a time, each awaited. */
+static void plan_restarts(const struct cluster_view *v, struct plan *p)
+{
+    const struct instance_view *primary = view_primary(v);
+    if (!primary || !view_is_serving_primary(v, primary))
+        return;
+    const struct instance_view *next = next_restart(v, primary);
     if (!next) {
         if (v->record.restart_id.len && all_heard(v))
             add(p, STEP_FORGET_RESTART, S(""));
         return;
     }
-    bool primary_first =
-        primary->link.status.pending_restart && json_bool_at(primary->link.status.task, "never", false);
-    if (next != primary && primary_first)
-        next = primary;
-    /* Not while another one is down: a restart must not be the second outage. */
-    for (size_t k = 0; k < v->instance_count; k++) {
-        const struct instance_view *i = &v->instances[k];
-        if (i != next && record_has_member(&v->record, i->in->name) && !view_is_ready(v, i)) {
-            say(p, "Restarting", S("waits until every other instance is ready"));
-            look_again(p, 1000);
-            return;
-        }
+    if (!others_are_ready(v, next)) {
+        say(p, "Restarting", S("waits until every other instance is ready"));
+        look_again(p, 1000);
+        return;
     }
     struct step *s = add(p, STEP_RESTART, next->in->name);
-    if (s)
-        s->reason =
-            next->link.status.pending_restart ? S("changed parameters need a restart") : S("restart was asked for");
-    say(p, "Restarting", s ? s->reason : S(""));
+    if (!s)
+        return;
+    s->reason = next->link.status.pending_restart ? S("changed parameters need a restart") : S("restart was asked for");
+    say(p, "Restarting", s->reason);
 }
 
 /* ---- fewer instances ----------------------------------------------------------------------------------------- */
@@ -425,50 +434,70 @@ static int check_target(const struct cluster_view *v, str target, bool needs_str
     return 0;
 }
 
-int plan_admit_change(struct arena *a, const struct cluster_view *v, bool is_switchover, str target, bool force,
-                      str reason, struct step *ret, struct error *err)
+/* The state of the cluster in which no change can begin. */
+static int check_state(const struct cluster_view *v, struct error *err)
 {
     if (v->spec.is_paused)
         return error_set(err, ERRC_CONFLICT, "the cluster is paused: set spec.paused to false first");
     if (!v->has_record || !v->record.is_initialized)
         return error_set(err, ERRC_CONFLICT, "the cluster is still being created");
-    if (v->record.primary.len == 0)
-        return error_set(err, ERRC_CONFLICT, "a change of primary is under way (term %lld): wait until it is done",
-                         (long long)v->record.term);
-    const struct instance_view *primary = view_primary(v);
-    bool healthy = primary && view_is_serving_primary(v, primary);
-    if (!healthy && is_switchover)
+    return 0;
+}
+
+/* A healthy primary hands over whatever the verb: nothing is lost. A dead one needs proof, or force (44). */
+static int check_old(const struct cluster_view *v, const struct instance_view *primary, bool is_switchover, bool force,
+                     struct error *err)
+{
+    if (is_switchover)
         return error_set(err, ERRC_CONFLICT,
                          "the primary \"%.*s\" is not serving, so a switchover could lose commits: POST to /failover",
                          STR_ARG(v->record.primary));
-    /* A healthy primary hands over whatever the verb: nothing is lost. A dead one needs proof, or force (44). */
-    bool proved =
-        primary && ((primary->link.is_connected && primary->link.has_status) || primary->platform == PLATFORM_DEAD);
-    if (!healthy && !proved && !force)
-        return error_set(
-            err, ERRC_CONFLICT,
-            "primary \"%.*s\" does not answer, and nothing proves that it is dead: two primaries could exist. "
-            "Stop it for sure and repeat with force: true",
-            STR_ARG(v->record.primary));
-    bool any = false;
-    for (size_t k = 0; k < v->instance_count && !any; k++)
-        any = healthy ? view_is_streaming_standby(v, &v->instances[k]) &&
-                            record_has_member(&v->record, v->instances[k].in->name)
-                      : has_candidate(v);
-    if (!any)
-        return error_set(err, ERRC_CONFLICT, "no standby can take over%s",
-                         healthy ? ": none streams from the primary" : "");
-    if (target.len) {
-        int r = check_target(v, target, healthy && !force, err);
-        if (r < 0)
-            return r;
-    }
+    bool can_answer = primary && primary->link.is_connected && primary->link.has_status;
+    if (can_answer || force || (primary && primary->platform == PLATFORM_DEAD))
+        return 0;
+    return error_set(err, ERRC_CONFLICT,
+                     "primary \"%.*s\" does not answer, and nothing proves that it is dead: two primaries could exist. "
+                     "Stop it for sure and repeat with force: true",
+                     STR_ARG(v->record.primary));
+}
+
+static bool any_can_take_over(const struct cluster_view *v, bool is_healthy)
+{
+    if (!is_healthy)
+        return has_candidate(v);
+    for (size_t k = 0; k < v->instance_count; k++)
+        if (view_is_streaming_standby(v, &v->instances[k]) && record_has_member(&v->record, v->instances[k].in->name))
+            return true;
+    return false;
+}
+
+int plan_admit_change(struct arena *a, const struct cluster_view *v, const struct change_wish *wish, struct step *ret,
+                      struct error *err)
+{
+    int r = check_state(v, err);
+    if (r < 0)
+        return r;
+    /* One that is under way and waits for a proof can be forced, nothing else. */
+    bool is_under_way = v->record.primary.len == 0;
+    if (is_under_way && (wish->is_switchover || !wish->is_forced))
+        return error_set(err, ERRC_CONFLICT, "a change of primary is under way (term %lld): wait until it is done",
+                         (long long)v->record.term);
+    const struct instance_view *primary = view_primary(v);
+    bool is_healthy = primary && view_is_serving_primary(v, primary);
+    if (!is_healthy && !is_under_way)
+        r = check_old(v, primary, wish->is_switchover, wish->is_forced, err);
+    if (r == 0 && !any_can_take_over(v, is_healthy))
+        r = error_set(err, ERRC_CONFLICT, "no standby can take over%s",
+                      is_healthy ? ": none streams from the primary" : "");
+    if (r == 0 && wish->target.len)
+        r = check_target(v, wish->target, is_healthy && !wish->is_forced, err);
+    if (r < 0)
+        return r;
+    str verb = wish->is_switchover ? S("switchover was asked for") : S("failover was asked for");
     *ret = (struct step) { .kind = STEP_BEGIN_CHANGE,
-                           .instance = arena_str(a, target),
-                           .reason = reason.len      ? arena_str(a, reason)
-                                     : is_switchover ? S("switchover was asked for")
-                                                     : S("failover was asked for"),
-                           .is_switchover = healthy,
-                           .is_forced = force };
+                           .instance = arena_str(a, wish->target),
+                           .reason = wish->reason.len ? arena_str(a, wish->reason) : verb,
+                           .is_switchover = is_healthy,
+                           .is_forced = wish->is_forced };
     return 0;
 }

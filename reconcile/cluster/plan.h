@@ -46,11 +46,14 @@ struct plan {
 
 void plan_make(struct arena *a, const struct cluster_view *v, struct plan *ret);
 
-/*
- * May the primary change now? Fills *ret with the step, or answers with the reason (409). target may be empty.
- */
-int plan_admit_change(struct arena *a, const struct cluster_view *v, bool is_switchover, str target, bool force,
-                      str reason, struct step *ret, struct error *err) MUST_USE;
+/* What a person asks for. */
+struct change_wish {
+    bool is_switchover, is_forced;
+    str target, reason; /* may be empty */
+};
+/* May the primary change now? Fills *ret with the step, or answers with the reason (ERRC_CONFLICT: 409). */
+int plan_admit_change(struct arena *a, const struct cluster_view *v, const struct change_wish *wish, struct step *ret,
+                      struct error *err) MUST_USE;
 
 /* ---- parts, for tests --------------------------------------------------------------------------------------- */
 

@@ -40,7 +40,7 @@ struct link {
     int64_t heard_ns, lost_ns;
     struct agent_status status;
     struct arena *status_arena;
-    char last_error[200];
+    char last_error[ERROR_TEXT_MAX];
     bool has_word, word_is_primary, word_may_start;
     int64_t word_term;
 };

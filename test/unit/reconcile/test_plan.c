@@ -421,7 +421,8 @@ Test(choose, waits_when_a_synchronous_commit_may_be_missing)
 static int admit(struct bed *b, bool is_switchover, str target, bool force, struct error *err)
 {
     struct step s;
-    return plan_admit_change(b->a, &b->v, is_switchover, target, force, S(""), &s, err);
+    const struct change_wish wish = { .is_switchover = is_switchover, .is_forced = force, .target = target };
+    return plan_admit_change(b->a, &b->v, &wish, &s, err);
 }
 
 Test(admit, switchover_needs_a_serving_primary_and_a_streaming_standby)
@@ -460,6 +461,7 @@ Test(admit, second_change_while_one_runs_is_refused)
     b.v.record.primary = S("");
     cr_assert_eq(admit(&b, false, S(""), false, &err), ERRC_CONFLICT);
     cr_assert_eq(admit(&b, true, S(""), false, &err), ERRC_CONFLICT);
+    cr_assert_eq(admit(&b, false, S(""), true, &err), 0, "one that waits for a proof can be forced");
     bed_end(&b);
 }
 
