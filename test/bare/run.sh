@@ -84,10 +84,11 @@ exec chroot "$root" /usr/bin/env -i HOME=/root TERM=dumb LANG=en_US.UTF-8 "$@"
 
 if [[ ! -f $cache/minbase.tar ]]; then bootstrap; fi
 root=$(mktemp -d "${TMPDIR:-/tmp}/bare.XXXXXX")
-chmod 755 "$root"
 # The mounts live in a namespace of their own, so that what stands here is only files.
 if [[ -z ${BARE_KEEP:-} ]]; then trap 'rm -rf --one-file-system "$root"' EXIT; else echo "bare: the root stays at $root"; fi
 tar -C "$root" -xf "$cache/minbase.tar"
+chmod 755 "$root" # mktemp gives 0700, and instances run as another user
+rm -f "$root/etc/apt/sources.list"
 copy_access
 printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 chmod 755 "$root/usr/sbin/policy-rc.d"
