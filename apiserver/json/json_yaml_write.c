@@ -88,18 +88,21 @@ static bool may_be_number(str s)
     return starts_so && str_is_all_of(s, S("0123456789abcdefABCDEFxXoO_+-.:tTzZ "));
 }
 
+static bool starts_plain(str s)
+{
+    char c = s.ptr[0];
+    return is_alnum(c) || c == '_' || c == '/' || c == '$' || (c == '-' && s.len > 1 && is_alnum(s.ptr[1]));
+}
+
 /* False in doubt: quotes are always right. */
 static bool is_plain(str s)
 {
-    if (s.len == 0 || s.len > KEY_MAX || json__yaml_is_word(s) || may_be_number(s))
-        return false;
-    bool starts_well = is_alnum(s.ptr[0]) || s.ptr[0] == '_' || s.ptr[0] == '/' || s.ptr[0] == '$' ||
-                       (s.ptr[0] == '-' && s.len > 1 && is_alnum(s.ptr[1]));
-    if (!starts_well || s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == ':')
+    if (s.len == 0 || s.len > KEY_MAX || json__yaml_is_word(s) || may_be_number(s) || !starts_plain(s))
         return false;
     for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i], next = i + 1 < s.len ? s.ptr[i + 1] : '\0';
-        if (c < 0x20 || c > 0x7E || (c == ':' && next == ' ') || (c == ' ' && next == '#'))
+        char c = s.ptr[i], next = i + 1 < s.len ? s.ptr[i + 1] : ' ';
+        bool is_last = i + 1 == s.len;
+        if (c < 0x20 || c > 0x7E || (c == ':' && next == ' ') || (c == ' ' && (next == '#' || is_last)))
             return false;
     }
     return true;

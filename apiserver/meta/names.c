@@ -3,6 +3,7 @@
 #include "meta/names.h"
 
 #include "base/rand.h"
+#include "base/strbuf.h"
 
 #define SUBDOMAIN_MAX 253
 #define LABEL_MAX 63
@@ -117,6 +118,8 @@ str names_generate(struct arena *a, str prefix)
 {
     /* No vowels and no lookalikes, so that no words come out. */
     str suffix = rand_text(a, GENERATED_SUFFIX, S("bcdfghjklmnpqrstvwxz2456789"));
-    str start = str_first(prefix, GENERATED_PREFIX_MAX);
-    return arena_printf(a, "%.*s%.*s", STR_ARG(start), STR_ARG(suffix));
+    STRBUF_AUTO name = STRBUF_INIT(GENERATED_PREFIX_MAX + GENERATED_SUFFIX);
+    strbuf_add(&name, str_first(prefix, GENERATED_PREFIX_MAX));
+    strbuf_add(&name, suffix);
+    return strbuf_to_arena(&name, a);
 }
