@@ -147,8 +147,7 @@ static void dispose(struct http_loop *loop)
     h2o_socket_read_stop(loop->mailbox.socket);
     h2o_socket_close(loop->mailbox.socket);
     if (list_is_empty(&loop->conns)) {
-        /* The library forgets this one, and the memory of the queue. */
-        h2o_timeout_dispose(loop->evloop, &loop->context.http2.graceful_shutdown_timeout);
+        /* The library forgets the memory of the queue. */
         h2o_multithread_queue_t *queue = loop->context.queue;
         h2o_context_dispose(&loop->context);
         mem_free(queue);
