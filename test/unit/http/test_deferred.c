@@ -15,7 +15,7 @@ static void teardown(void)
     rig_free(rig);
 }
 
-TestSuite(http_deferred, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(http_deferred, .init = setup, .fini = teardown);
 
 static bool wait_deferred(size_t n)
 {

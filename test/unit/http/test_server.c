@@ -19,7 +19,7 @@ static void teardown(void)
     rig_free(rig);
 }
 
-TestSuite(http_server, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(http_server, .init = setup, .fini = teardown);
 
 static const bool versions[] = { true, false };
 

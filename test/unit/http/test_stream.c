@@ -19,7 +19,7 @@ static void teardown(void)
     rig_free(rig);
 }
 
-TestSuite(http_stream, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(http_stream, .init = setup, .fini = teardown);
 
 static struct client *open_stream(bool is_http2, uint32_t window)
 {

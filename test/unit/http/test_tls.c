@@ -23,7 +23,7 @@ static void teardown(void)
     rig_free(rig);
 }
 
-TestSuite(http_tls, .fini = teardown, .timeout = 30);
+TestSuite(http_tls, .fini = teardown);
 
 static void start_with_two_sets(bool is_required)
 {
