@@ -32,7 +32,8 @@ void environment_scan(struct arena *a, const char *root, struct environment *ret
     for (struct dirent *d = NULL; dir && count < MAJORS_MAX && (d = readdir(dir));) {
         uint64_t major = 0;
         str path = arena_printf(a, "%s/%s/bin/postgres", folder, d->d_name);
-        if (str_to_u64(str_from(d->d_name), &major) && major >= 10 && major < 100 && access(path.ptr, X_OK) == 0)
+        if (str_to_u64(str_from(d->d_name), &major) && major >= 10 && major < 100 && d->d_name[0] != '0' &&
+            access(path.ptr, X_OK) == 0)
             majors[count++] = (int)major;
     }
     qsort(majors, count, sizeof(*majors), compare_ints);

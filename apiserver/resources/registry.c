@@ -160,8 +160,20 @@ static int on_scale(struct loading *l, const struct json *value)
     return json_count(value) == 3 ? 0 : wrong(l, "must have specPath, statusPath and selectorPath");
 }
 
+static bool has_only(const struct json *value, const str *names, size_t count)
+{
+    size_t known = 0;
+    for (size_t i = 0; i < count; i++)
+        known += json_get(value, names[i]) != NULL;
+    return known == json_count(value);
+}
+
 static int load_column(struct loading *l, const struct json *value, struct resource_column *column)
 {
+    static const str names[] = { S_INIT("name"),        S_INIT("type"),     S_INIT("format"), S_INIT("path"),
+                                 S_INIT("description"), S_INIT("priority"), S_INIT("cell") };
+    if (!has_only(value, names, ARRAY_LEN(names)))
+        return wrong(l, "a column has an unknown key");
     *column = (struct resource_column) {
         .name = json_str_at(value, "name"),
         .type = json_str_at(value, "type"),
@@ -203,6 +215,10 @@ static int on_schema(struct loading *l, const struct json *value)
 
 static int load_action(struct loading *l, const struct json *value, struct resource_action *action)
 {
+    static const str names[] = { S_INIT("name"), S_INIT("requestKind"), S_INIT("responseKind"), S_INIT("request"),
+                                 S_INIT("response") };
+    if (!has_only(value, names, ARRAY_LEN(names)))
+        return wrong(l, "an action has an unknown key");
     struct schema *request = NULL;
     int r = schema_compile(l->arena, json_get(value, S("request")), &request, l->err);
     if (r < 0)

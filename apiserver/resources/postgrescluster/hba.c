@@ -27,7 +27,8 @@ struct line {
     size_t count;
 };
 
-enum connection { CONN_LOCAL, CONN_HOST, CONN_SSL, CONN_NO_SSL, CONN_GSS, CONN_NO_GSS };
+/* In the order of `connections`. */
+enum connection { CONN_LOCAL, CONN_HOST, CONN_SSL };
 
 static const char *const connections[] = { "local", "host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc" };
 
@@ -272,8 +273,6 @@ static const char *check_required(const struct line *l, size_t from, enum method
         return "radius needs radiusservers and radiussecrets";
     if (method != METHOD_LDAP)
         return NULL;
-    if (!has_option(l, from, "ldapserver") && !has_option(l, from, "ldapurl"))
-        return "ldap needs ldapserver or ldapurl";
     bool is_simple = has_option(l, from, "ldapprefix") || has_option(l, from, "ldapsuffix");
     bool is_search = has_option(l, from, "ldapbasedn") || has_option(l, from, "ldapurl");
     return is_simple || is_search ? NULL : "ldap needs ldapbasedn, ldapprefix or ldapsuffix";
@@ -296,8 +295,6 @@ static const char *check_method(const struct line *l, size_t at, enum connection
         return "gss does not work for local";
     if (method == METHOD_CERT && connection != CONN_SSL)
         return "cert needs hostssl";
-    if (connection == CONN_GSS && method != METHOD_GSS && method != METHOD_TRUST && method != METHOD_REJECT)
-        return "hostgssenc works with gss, trust and reject only";
     for (size_t f = at + 1; f < l->count; f++) {
         for (size_t k = 0; k < l->fields[f].count; k++) {
             wrong = check_option(l->fields[f].tokens[k].text, connection, method);

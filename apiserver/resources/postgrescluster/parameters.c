@@ -76,6 +76,19 @@ static int integer_of(int major, const struct json *parameters, const char *name
     return value;
 }
 
+/* MAX_BACKENDS: processes that shared memory has room for; what users do not set has its default. */
+#define BACKENDS_MAX 0x3ffff
+
+static void check_backends(int major, const struct json *parameters, struct field_errors *errors)
+{
+    int connections = integer_of(major, parameters, "max_connections", 100);
+    int others = integer_of(major, parameters, "autovacuum_max_workers", 3) + 1 +
+                 integer_of(major, parameters, "max_worker_processes", 8) + 10; /* max_wal_senders */
+    if (connections + others > BACKENDS_MAX)
+        field_error_add(errors, FIELD_INVALID, S(FIELD "[max_connections]"), json_int(errors->arena, connections),
+                        "must be at most %d beside %d background processes", BACKENDS_MAX - others, others);
+}
+
 /* What PostgreSQL refuses at start although each value is fine by itself (postmaster.c, xlog.c). */
 static void check_together(int major, const struct json *parameters, struct field_errors *errors)
 {
@@ -85,6 +98,7 @@ static void check_together(int major, const struct json *parameters, struct fiel
     if (reserved >= connections)
         field_error_add(errors, FIELD_INVALID, S(FIELD "[max_connections]"), json_int(errors->arena, connections),
                         "must be more than the reserved connections (%d)", reserved);
+    check_backends(major, parameters, errors);
     /* Twice the size of a segment, which is always 16 MB here; in MB. */
     static const char *const sizes[] = { "min_wal_size", "max_wal_size" };
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {

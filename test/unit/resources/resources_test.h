@@ -36,10 +36,12 @@ static inline struct resource_registry must_load(struct arena *a)
 static inline const struct resource *kind(struct arena *a, const char *plural)
 {
     struct resource_registry reg = must_load(a);
+    const struct resource *found = NULL;
     for (size_t i = 0; i < reg.count; i++)
         if (str_eq_z(reg.resources[i]->plural, plural))
-            return reg.resources[i];
-    cr_assert_fail("%s", plural);
+            found = reg.resources[i];
+    cr_assert_not_null(found, "%s", plural);
+    return found;
 }
 
 static inline str errors_text(const struct field_errors *errors)

@@ -102,6 +102,8 @@ Test(postgrescluster, checks_each_parameter)
         { "{max_connections: '3'}",
           "[max_connections]: Invalid value: 3: must be more than the reserved connections (3)" },
         { "{max_connections: '4'}", "" },
+        { "{max_connections: '262143'}", "[max_connections]: Invalid value: 262143: must be at most 262121 beside 22 "
+                                         "background processes" },
         { "{superuser_reserved_connections: '100'}",
           "[max_connections]: Invalid value: 100: must be more than the reserved connections (100)" },
         { "{max_wal_size: 16MB}", "[max_wal_size]: Invalid value: 16: must be at least 32MB, two segments" },
@@ -180,7 +182,7 @@ Test(postgrescluster, lets_grow_but_not_shrink_and_keeps_what_is_immutable)
           "spec.postgresVersion: Invalid value: 15: field is immutable" },
         { "{storage: {size: 1Gi}}", "{storage: {size: 1Gi}, bootstrap: {initdb: {database: other}}}",
           "spec.bootstrap: Invalid value: "
-          "{\"initdb\":{\"database\":\"other\",\"owner\":\"app\",\"encoding\":\"UTF8\",\"locale\":\"C.UTF-8\"}}: field "
+          "{\"initdb\":{\"database\":\"other\",\"encoding\":\"UTF8\",\"locale\":\"C.UTF-8\",\"owner\":\"app\"}}: field "
           "is immutable" },
         { "{storage: {size: 1Gi}}", "{storage: {size: 1Gi}, bootstrap: {initdb: {database: app}}}", "" },
         { "{storage: {size: 1Gi}, backup: {repositories: [{name: a, volume: {path: /x}}]}}",

@@ -10,7 +10,7 @@ static const char spec[] =
     "    default: {}\n"
     "    properties:\n"
     "      a: {type: integer, default: 1}\n"
-    "      n: {type: string, nullable: true, default: x}\n"
+    "      m: {type: string, nullable: true, default: x}\n"
     "      open: {type: object, x-kubernetes-preserve-unknown-fields: true}\n"
     "      map: {type: object, additionalProperties: {type: object, properties: {k: {type: string}}}}\n"
     "      list:\n"
@@ -66,23 +66,23 @@ static void assert_defaulted(const char *value, const char *expected)
 
 Test(defaults, fill_absent_fields_and_their_own_fields)
 {
-    assert_defaulted("{}", "{\"spec\":{\"a\":1,\"n\":\"x\"}}");
-    assert_defaulted("{spec: {a: 5}}", "{\"spec\":{\"a\":5,\"n\":\"x\"}}");
-    assert_defaulted("{spec: {a: 5, n: y, list: [{}, {k: z}]}}",
-                     "{\"spec\":{\"a\":5,\"n\":\"y\",\"list\":[{\"k\":\"d\"},{\"k\":\"z\"}]}}");
+    assert_defaulted("{}", "{\"spec\":{\"a\":1,\"m\":\"x\"}}");
+    assert_defaulted("{spec: {a: 5}}", "{\"spec\":{\"a\":5,\"m\":\"x\"}}");
+    assert_defaulted("{spec: {a: 5, m: x2, list: [{}, {k: z}]}}",
+                     "{\"spec\":{\"a\":5,\"m\":\"x2\",\"list\":[{\"k\":\"d\"},{\"k\":\"z\"}]}}");
 }
 
 Test(defaults, replace_a_null_that_is_not_allowed_and_keep_one_that_is)
 {
-    assert_defaulted("{spec: {a: null, n: null}}", "{\"spec\":{\"n\":null,\"a\":1}}");
-    assert_defaulted("{spec: null}", "{\"spec\":{\"a\":1,\"n\":\"x\"}}");
-    assert_defaulted("{spec: {a: 2, n: x, map: null}}", "{\"spec\":{\"a\":2,\"n\":\"x\"}}");
+    assert_defaulted("{spec: {a: null, m: null}}", "{\"spec\":{\"a\":1,\"m\":null}}");
+    assert_defaulted("{spec: null}", "{\"spec\":{\"a\":1,\"m\":\"x\"}}");
+    assert_defaulted("{spec: {a: 2, m: x, map: null}}", "{\"spec\":{\"a\":2,\"m\":\"x\"}}");
 }
 
 Test(defaults, share_a_value_that_needs_none)
 {
     ARENA_AUTO(a);
-    const struct json *v = yaml(a, "{spec: {a: 2, n: x, map: {one: {k: v}}}}");
+    const struct json *v = yaml(a, "{spec: {a: 2, m: x, map: {one: {k: v}}}}");
     cr_assert_eq(schema_default(a, must_compile(a, spec), v), v);
 }
 

@@ -114,8 +114,8 @@ Test(validate, checks_required_fields_and_names_paths)
           "f.a.b: Required value" },
         { "{type: object, additionalProperties: {type: string, maxLength: 1}}", "{k: ab}",
           "f[k]: Too long: may not be more than 1 characters" },
-        { "{type: array, items: {type: object, properties: {n: {type: integer}}}}", "[{n: 1}, {n: x}]",
-          "f[1].n: Invalid value: \"x\": must be of type integer: \"string\"" },
+        { "{type: array, items: {type: object, properties: {m: {type: integer}}}}", "[{m: 1}, {m: x}]",
+          "f[1].m: Invalid value: \"x\": must be of type integer: \"string\"" },
         { "{type: object, properties: {a: {type: integer}, b: {type: integer}}}", "{a: x, b: z}",
           "f.a: Invalid value: \"x\": must be of type integer: \"string\"; "
           "f.b: Invalid value: \"z\": must be of type integer: \"string\"" },
