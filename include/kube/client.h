@@ -71,6 +71,11 @@ void kube_watch_stop(struct kube_watch *w);
 
 /* ---- transports ---------------------------------------------------------------------------------------------- */
 
+/* First member of every transport's watch; filled by kube_watch_start. */
+struct kube_watch {
+    const struct kube_transport_ops *ops;
+};
+
 struct kube_transport_ops {
     int (*call)(void *self, struct arena *a, const struct kube_request *request, struct kube_response *ret,
                 struct error *err);
