@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * PATCH: JSON Patch and JSON Merge Patch. Strategic merge and apply get 415; the garbage collector relies on that code
+ * to fall back to a merge patch.
+ */
+#include "base/limits.h"
+#include "handlers/internal.h"
+#include "json/json_parse.h"
+#include "json/json_patch.h"
+
+#define ACCEPTED "application/json-patch+json, application/merge-patch+json"
+
+bool patch_read(struct call *c, struct update *u)
+{
+    struct body_source body = call_body(c);
+    str type = media_type_base(body.content_type);
+    struct status *fail = body_check(c->arena, &body);
+    u->is_json_patch = str_eq_nocase(type, S("application/json-patch+json"));
+    if (!fail && !u->is_json_patch && !str_eq_nocase(type, S("application/merge-patch+json")))
+        fail = body_unsupported(c->arena, ACCEPTED);
+    struct error err;
+    int r = fail ? 0 : json_parse(c->arena, body.bytes, &u->notes, &u->sent, &err);
+    if (r < 0)
+        fail = status_new(c->arena, r == ERRC_TOO_LARGE ? STATUS_REQUEST_ENTITY_TOO_LARGE : STATUS_BAD_REQUEST,
+                          "the patch could not be decoded: %s", err.text);
+    if (!fail && !u->is_json_patch && !json_is(u->sent, JSON_OBJECT))
+        fail = status_new(c->arena, STATUS_BAD_REQUEST, "the patch could not be decoded: must be an object");
+    if (!fail && u->is_json_patch && json_count(u->sent) > LIMIT_PATCH_OPERATIONS)
+        fail = status_new(c->arena, STATUS_REQUEST_ENTITY_TOO_LARGE,
+                          "The allowed maximum operations in a JSON patch is %d, got %zu", LIMIT_PATCH_OPERATIONS,
+                          json_count(u->sent));
+    if (fail)
+        call_fail(c, fail);
+    return !fail;
+}
+
+static struct status *unprocessable(struct arena *a, const struct json *patch, const char *why)
+{
+    struct field_errors errors;
+    field_errors_init(&errors, a);
+    field_error_add(&errors, FIELD_INVALID, S("patch"), patch, "%s", why);
+    return field_errors_to_status(&errors, (str) { 0 }, (str) { 0 }, (str) { 0 });
+}
+
+const struct json *patch_apply(struct update *u, const struct json *target, struct status **fail)
+{
+    struct arena *a = u->call->arena;
+    if (!u->is_json_patch)
+        return json_merge_patch(a, target, u->sent);
+    const struct json *patched = NULL;
+    struct error err;
+    int r = json_patch_apply(a, target, u->sent, &patched, &err);
+    if (r == 0 && json_is(patched, JSON_OBJECT))
+        return patched;
+    if (r == 0)
+        *fail = unprocessable(a, patched, "the patched document must be an object");
+    else if (r == ERRC_TOO_LARGE)
+        *fail = status_new(a, STATUS_REQUEST_ENTITY_TOO_LARGE, "%s", err.text);
+    else if (r == ERRC_INVALID)
+        *fail = status_new(a, STATUS_BAD_REQUEST, "%s", err.text);
+    else
+        *fail = unprocessable(a, NULL, err.text);
+    return NULL;
+}
+
+static void patch(struct call *c, bool is_status)
+{
+    struct update *u = update_new(c, S("PatchOptions"));
+    if (!u || !patch_read(c, u))
+        return;
+    u->make = patch_apply;
+    u->is_status = is_status;
+    u->may_be_unversioned = true;
+    update_run(u);
+}
+
+static void run(struct call *c)
+{
+    patch(c, false);
+}
+
+static void run_status(struct call *c)
+{
+    patch(c, true);
+}
+
+void handle_patch(struct call *c)
+{
+    call_on_worker(c, run);
+}
+
+void handle_status_patch(struct call *c)
+{
+    call_on_worker(c, run_status);
+}
