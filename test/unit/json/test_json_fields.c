@@ -124,7 +124,7 @@ Test(json_fields, errors_name_the_path_and_what_was_expected)
         { "{\"name\":\"m\",\"storage\":{\"disks\":[{\"name\":\"a\"},{\"name\":\"b\",\"size\":\"x\"}]}}",
           "storage.disks[1].size: expected an integer, found a string" },
         { "{\"name\":\"m\",\"storage\":{\"disks\":[{\"size\":1}]}}", "storage.disks[0].name: is required" },
-        { "{\"name\":\"m\",\"boot\":{\"name\":\"b\",\"sise\":1}}", "boot.sise: unknown field" },
+        { "{\"name\":\"m\",\"boot\":{\"name\":\"b\",\"speed\":1}}", "boot.speed: unknown field" },
         { "{\"name\":\"m\",\"boot\":7}", "boot: expected an object, found a number" },
         { "{\"name\":\"m\",\"tags\":\"x\"}", "tags: expected an array, found a string" },
         { "{\"name\":\"m\",\"tags\":[\"x\",2]}", "tags[1]: expected a string, found a number" },
