@@ -47,8 +47,9 @@ static void end_now(int signal_number)
 
 static void unblock_for_impatience(const sigset_t *set)
 {
-    signal(SIGTERM, end_now);
-    signal(SIGINT, end_now);
+    const struct sigaction action = { .sa_handler = end_now };
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
     sigset_t only = *set;
     sigdelset(&only, SIGPIPE);
     sigdelset(&only, SIGHUP);

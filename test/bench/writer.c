@@ -120,7 +120,7 @@ static void verify(struct writer *w)
     if (!seen)
         fail("verify", "out of memory");
     for (int i = 0; i < PQntuples(r); i++) {
-        long long row = atoll(PQgetvalue(r, i, 0));
+        long long row = strtoll(PQgetvalue(r, i, 0), NULL, 10);
         if (row >= 0 && row < ROWS_MAX)
             seen[row / 8] |= (unsigned char)(1u << (row % 8));
     }
