@@ -50,6 +50,9 @@ struct platform_ops {
     /* After the agent was told to stop: makes sure that nothing of it runs, and removes its data when asked to. */
     int (*remove)(void *self, const struct platform_instance *instance, bool remove_data, struct error *err);
 
+    /* What is left of a cluster whose instances are all removed; data that were kept stay. */
+    int (*forget_cluster)(void *self, const struct platform_instance *cluster, bool remove_data, struct error *err);
+
     /* Puts the cluster's CA where clients of this platform find it; the path for URIs, or empty. */
     int (*publish_ca)(void *self, struct arena *a, const struct platform_instance *cluster, str ca_pem, str *ret_path,
                       struct error *err);

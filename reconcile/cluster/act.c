@@ -110,9 +110,14 @@ static int launch(struct cluster_runtime *c, const struct cluster_view *v, str n
     const struct platform_identity identity = { .ca_pem = c->ca.certificate_pem,
                                                 .certificate_pem = pair.certificate_pem,
                                                 .private_key_pem = pair.private_key_pem };
-    r = c->manager->platform.ops->launch(c->manager->platform.self, &p, &identity, err);
-    if (r < 0)
-        return error_wrap(err, r, "launching instance \"%.*s\"", STR_ARG(name));
+    struct error why;
+    r = c->manager->platform.ops->launch(c->manager->platform.self, &p, &identity, &why);
+    if (r < 0) {
+        (void)error_wrap(&why, r, "launching instance \"%.*s\"", STR_ARG(name));
+        memcpy(i->launch_error, why.text, sizeof(why.text));
+        return error_set(err, (enum err)r, "%s", why.text);
+    }
+    i->launch_error[0] = '\0';
     log_info("instance launched", LOG_Z("cluster", c->key), LOG_STR("instance", name));
     return 0;
 }

@@ -29,8 +29,9 @@ struct instance_runtime {
     bool is_primary;
     char endpoint[80]; /* "host:port" */
     int64_t launched_ns;
-    struct arena *sent; /* holds the texts below; NULL: nothing was sent by this process */
-    str sent_config;    /* content without version */
+    char launch_error[ERROR_TEXT_MAX]; /* of the newest launch; empty: it worked */
+    struct arena *sent;                /* holds the texts below; NULL: nothing was sent by this process */
+    str sent_config;                   /* content without version */
     str sent_sync_names;
     int64_t sent_version;
     int64_t removing_since_ns;

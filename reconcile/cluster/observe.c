@@ -51,7 +51,9 @@ static int view_one(struct cluster_runtime *c, struct arena *a, const struct rec
                     struct instance_view *ret, struct error *err)
 {
     struct instance_runtime *i = runtime__instance(c, in->name);
-    *ret = (struct instance_view) { .in = in, .platform = PLATFORM_LIVE, .launched_ns = i->launched_ns };
+    *ret = (struct instance_view) {
+        .in = in, .platform = PLATFORM_LIVE, .launched_ns = i->launched_ns, .launch_error = str_from(i->launch_error)
+    };
     link_view(i->link, a, &ret->link);
     ret->has_sent = i->sent != NULL;
     ret->sent_sync_names = i->sent_sync_names;

@@ -64,6 +64,14 @@ static void plan_launches(const struct cluster_view *v, struct plan *p)
     }
 }
 
+/* What keeps an agent from running is what people need to read first. */
+static void say_launch_errors(const struct cluster_view *v, struct plan *p)
+{
+    for (size_t k = 0; k < v->instance_count; k++)
+        if (!v->instances[k].link.is_connected && v->instances[k].launch_error.len)
+            say(p, v->record.is_initialized ? "Degraded" : "Creating", v->instances[k].launch_error);
+}
+
 static void plan_count(const struct cluster_view *v, struct plan *p)
 {
     size_t staying = 0;
@@ -406,6 +414,8 @@ void plan_make(struct arena *a, const struct cluster_view *v, struct plan *p)
         return;
     }
     plan_launches(v, p);
+    if (v->record.primary.len)
+        say_launch_errors(v, p);
     if (plan_primary(a, v, p))
         return;
     plan_count(v, p);

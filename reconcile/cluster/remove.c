@@ -132,7 +132,11 @@ int remove__cluster(struct cluster_runtime *c, struct arena *a, const struct jso
         workqueue_add_after(c->manager->queue, str_from(c->key), 100);
         return 0;
     }
-    int r = remove_secrets(c, a, err);
+    const struct platform *platform = &c->manager->platform;
+    const struct platform_instance cluster = { .namespace_ = v->namespace_, .cluster = v->name, .cluster_uid = v->uid };
+    int r = platform->ops->forget_cluster(platform->self, &cluster, v->spec.removes_data, err);
+    if (r == 0)
+        r = remove_secrets(c, a, err);
     if (r == 0)
         r = kube_delete(c->manager->client, a,
                         kube_path(a, S("internal.postgres.example.io"), S("clusterrecords"), S(""), v->uid, S("")),

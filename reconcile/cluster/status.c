@@ -187,11 +187,8 @@ int status__write(struct cluster_runtime *c, struct arena *a, const struct json 
     if (json_equal(old, status))
         return 0;
     c->status_written_ns = now;
-    /* A PUT, so that fields which are no more vanish; without a version, since status has no other writer. */
-    const struct json *metadata = JSON_OBJECT_OF(a, JSON_MEMBER("name", json_at(object, "metadata.name")),
-                                                 JSON_MEMBER("namespace", json_at(object, "metadata.namespace")),
-                                                 JSON_MEMBER("uid", json_at(object, "metadata.uid")));
-    const struct json *full = json_with(a, json_with(a, object, S("status"), status), S("metadata"), metadata);
+    /* A PUT, so that fields which are no more vanish. A conflict brings another pass, which looks again. */
+    const struct json *full = json_with(a, object, S("status"), status);
     int r = kube_update(c->manager->client, a, path__cluster(a, c, S("status")), full, NULL, err);
     if (r == ERRC_NOT_FOUND)
         return 0;

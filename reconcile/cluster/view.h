@@ -26,6 +26,7 @@ struct instance_view {
     struct link_view link;
     enum platform_state platform; /* looked up only while the link is down */
     int64_t launched_ns;          /* when it was last launched by this process; 0: not */
+    str launch_error;             /* why it could not be launched last; empty: it could */
     int64_t crashes;              /* of its PostgreSQL in the last minute */
     bool is_configured;           /* the newest wanted configuration was accepted */
     str sent_sync_names;          /* synchronous_standby_names of the configuration it accepted last */

@@ -65,6 +65,18 @@ static int publish_ca(void *self, struct arena *a, const struct platform_instanc
     return r;
 }
 
+static int forget_cluster(void *self, const struct platform_instance *cluster, bool remove_data, struct error *err)
+{
+    const struct local *l = self;
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    if (!remove_data)
+        return 0;
+    const struct platform_instance whole = { .namespace_ = cluster->namespace_,
+                                             .cluster = cluster->cluster,
+                                             .cluster_uid = cluster->cluster_uid };
+    return fs_remove_all(local__folder(l, a, &whole), err);
+}
+
 static int repository_path(void *self, struct arena *a, const struct platform_instance *cluster, str repository,
                            str wanted_path, str *ret_path, struct error *err)
 {
@@ -163,6 +175,7 @@ int platform_local_new(const struct platform_local_options *options, struct plat
         .launch = local__launch,
         .state = local__state,
         .remove = local__remove,
+        .forget_cluster = forget_cluster,
         .publish_ca = publish_ca,
         .repository_path = repository_path,
         .free = local_free,
