@@ -8,7 +8,7 @@
 #include "json/json_parse.h"
 
 /* meta.yaml is part of the program and tested: that it does not parse cannot happen at run time. */
-static const struct json *load_meta(struct arena *a)
+const struct json *openapi_load_meta(struct arena *a)
 {
     struct error err;
     const struct json *meta = NULL;
@@ -19,9 +19,9 @@ static const struct json *load_meta(struct arena *a)
     return meta;
 }
 
-static void begin(struct openapi *o, struct arena *a, bool is_v3)
+static void begin(struct openapi *o, struct arena *a, const struct openapi_source *source, bool is_v3)
 {
-    *o = (struct openapi) { .arena = a, .is_v3 = is_v3, .meta = load_meta(a) };
+    *o = (struct openapi) { .arena = a, .is_v3 = is_v3, .meta = source->meta };
     json_builder_init(&o->definitions, a);
     json_builder_init(&o->paths, a);
 }
@@ -44,11 +44,11 @@ static const struct json *info(struct openapi *o)
                           JSON_MEMBER("version", openapi__text(o, S("v" PROJECT_VERSION))));
 }
 
-const struct json *openapi_v3(struct arena *a, const struct resource_registry *reg, str group, str version)
+const struct json *openapi_v3(struct arena *a, const struct openapi_source *source, str group, str version)
 {
     struct openapi o;
-    begin(&o, a, true);
-    add_group(&o, reg, group, version);
+    begin(&o, a, source, true);
+    add_group(&o, source->registry, group, version);
     openapi__define_meta(&o);
     const struct json *components = JSON_OBJECT_OF(a, JSON_MEMBER("schemas", json_builder_object(&o.definitions)));
     return JSON_OBJECT_OF(a, JSON_MEMBER("openapi", openapi__text(&o, S("3.0.0"))), JSON_MEMBER("info", info(&o)),
@@ -63,10 +63,11 @@ static bool is_first_of_group(const struct resource_registry *reg, size_t i)
     return !reg->resources[i]->is_internal;
 }
 
-const struct json *openapi_v2(struct arena *a, const struct resource_registry *reg)
+const struct json *openapi_v2(struct arena *a, const struct openapi_source *source)
 {
+    const struct resource_registry *reg = source->registry;
     struct openapi o;
-    begin(&o, a, false);
+    begin(&o, a, source, false);
     for (size_t i = 0; i < reg->count; i++)
         if (is_first_of_group(reg, i))
             add_group(&o, reg, reg->resources[i]->group, reg->resources[i]->version);

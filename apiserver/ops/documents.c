@@ -73,13 +73,13 @@ static void add_discovery(struct pages *p, struct arena *a, const struct resourc
 }
 
 /* The document of one group version; gives its entry in the index back. */
-static void add_v3(struct pages *p, struct arena *a, const struct resource_registry *reg, struct json_builder *index,
+static void add_v3(struct pages *p, struct arena *a, const struct openapi_source *source, struct json_builder *index,
                    const struct discovery_group *g)
 {
     const char *prefix = g->group.len ? "apis/" : "api/";
     str name = arena_printf(a, "%s%.*s", prefix, STR_ARG(gvk_api_version(a, g->group, g->version)));
     str path = arena_printf(a, "/openapi/v3/%.*s", STR_ARG(name));
-    struct page_document *d = add(p, path, openapi_v3(a, reg, g->group, g->version));
+    struct page_document *d = add(p, path, openapi_v3(a, source, g->group, g->version));
     str url = arena_printf(a, "%.*s?hash=%.*s", STR_ARG(path), STR_ARG(d->hash));
     json_builder_add(index, name, JSON_OBJECT_OF(a, JSON_MEMBER("serverRelativeURL", json_string(a, url))));
 }
@@ -87,13 +87,14 @@ static void add_v3(struct pages *p, struct arena *a, const struct resource_regis
 static void add_openapi(struct pages *p, struct arena *a, const struct resource_registry *reg,
                         const struct discovery_group *groups, size_t count)
 {
+    struct openapi_source source = { reg, openapi_load_meta(a) };
     struct json_builder index;
     json_builder_init(&index, a);
     for (size_t i = 0; i < count; i++)
-        add_v3(p, a, reg, &index, &groups[i]);
+        add_v3(p, a, &source, &index, &groups[i]);
     const struct json *paths = json_builder_object(&index);
     (void)add(p, S("/openapi/v3"), JSON_OBJECT_OF(a, JSON_MEMBER("paths", paths)));
-    (void)add(p, S("/openapi/v2"), openapi_v2(a, reg));
+    (void)add(p, S("/openapi/v2"), openapi_v2(a, &source));
 }
 
 static const struct json *version(struct arena *a)

@@ -9,9 +9,17 @@
 
 #include "apiserver/resource.h"
 
+struct openapi_source {
+    const struct resource_registry *registry;
+    const struct json *meta; /* definitions of Kubernetes' own types, from openapi_load_meta */
+};
+
+/* Read once for several documents. */
+const struct json *openapi_load_meta(struct arena *a);
+
 /* The OpenAPI 3.0 document of one group version; internal resources never show. */
-const struct json *openapi_v3(struct arena *a, const struct resource_registry *reg, str group, str version);
+const struct json *openapi_v3(struct arena *a, const struct openapi_source *source, str group, str version);
 /* The Swagger 2.0 document of all groups. */
-const struct json *openapi_v2(struct arena *a, const struct resource_registry *reg);
+const struct json *openapi_v2(struct arena *a, const struct openapi_source *source);
 
 #endif

@@ -103,7 +103,7 @@ bool guc_is_qualified_name(str name)
             continue;
         }
         bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        if (!is_letter && (is_start || !((c >= '0' && c <= '9') || c == '$')))
+        if (!is_letter && (is_start || c < '0' || c > '9'))
             return false;
         is_start = false;
     }

@@ -24,7 +24,10 @@ struct guc {
 bool guc_has_table(int major);
 /* Names compare without case, as in PostgreSQL. */
 bool guc_find(int major, str name, struct guc *ret);
-/* A custom name such as "auto_explain.log_min_duration"; PostgreSQL takes any, extensions check them when loaded. */
+/*
+ * A custom name such as "auto_explain.log_min_duration"; PostgreSQL takes any, extensions check them when loaded. It
+ * would also take "$", which no extension uses and the agent does not write.
+ */
 bool guc_is_qualified_name(str name);
 
 /* True when PostgreSQL takes the value; else *ret_why is what it must be. */

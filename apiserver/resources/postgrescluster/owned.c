@@ -14,6 +14,7 @@ static const char own_replication[] = "the operator runs replication between the
 static const char own_synchronous[] = "use spec.postgresql.synchronous";
 static const char own_recovery[] = "the operator decides about recovery and promotion";
 static const char own_files[] = "the operator decides where files are; use spec.postgresql.pgHBA for rules of access";
+static const char own_passwords[] = "passwords are kept for SCRAM-SHA-256, which the rules of access ask for";
 static const char own_logs[] = "the agent collects what PostgreSQL logs";
 static const char keeps_data[] = "another value than the default risks the data or stops pg_rewind";
 static const char own_restart[] = "the agent decides when PostgreSQL starts again";
@@ -30,17 +31,17 @@ static const struct {
     { "ssl", own_tls },
     { "ssl_*", own_tls },
     { "krb_server_keyfile", own_tls },
-    { "archive_*", own_archive },
+    { "archive_mode", own_archive },
+    { "archive_command", own_archive },
+    { "archive_library", own_archive },
+    { "archive_cleanup_command", own_archive },
     { "restore_command", own_archive },
-    { "wal_level", own_replication },
     { "wal_log_hints", keeps_data },
     { "full_page_writes", keeps_data },
     { "fsync", keeps_data },
     { "data_sync_retry", keeps_data },
     { "hot_standby", own_replication },
     { "primary_*", own_replication },
-    { "max_wal_senders", own_replication },
-    { "max_replication_slots", own_replication },
     { "wal_receiver_create_temp_slot", own_replication },
     { "cluster_name", own_replication },
     { "sync_replication_slots", own_replication },
@@ -57,6 +58,7 @@ static const struct {
     { "ident_file", own_files },
     { "external_pid_file", own_files },
     { "allow_alter_system", own_files },
+    { "password_encryption", own_passwords },
     { "logging_collector", own_logs },
     { "log_destination", own_logs },
     { "log_directory", own_logs },

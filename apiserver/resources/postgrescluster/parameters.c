@@ -20,12 +20,39 @@ static bool has_control_character(str s)
     return false;
 }
 
+static bool is_lower_case(str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] >= 'A' && s.ptr[i] <= 'Z')
+            return false;
+    return true;
+}
+
+/* A name that this major's table should have. */
+static void check_known(int major, const struct json_member *m, struct field_errors *errors)
+{
+    struct guc g;
+    str why = S("");
+    str field = field_of(errors->arena, m->key);
+    if (!guc_find(major, m->key, &g)) {
+        field_error_add(errors, FIELD_INVALID, field, m->value, "PostgreSQL %d has no such parameter", major);
+    } else if (!str_eq(g.name, m->key) && !is_lower_case(m->key)) {
+        /* One spelling, so that who looks a parameter up by name finds it. */
+        field_error_add(errors, FIELD_INVALID, field, m->value, "the parameter must be written %.*s", STR_ARG(g.name));
+    } else if (str_eq(g.context, S("internal"))) {
+        field_error_add(errors, FIELD_FORBIDDEN, field, NULL, "it only shows a value and cannot be set");
+    } else if (!guc_check_value(errors->arena, &g, m->value->text, &why)) {
+        field_error_add(errors, FIELD_INVALID, field, m->value, "%.*s", STR_ARG(why));
+    } else if (str_eq(g.name, S("wal_level")) && !str_eq(m->value->text, S("replica")) &&
+               !str_eq(m->value->text, S("logical"))) {
+        field_error_add(errors, FIELD_INVALID, field, m->value, "must be replica or logical: standbys need it");
+    }
+}
+
 static void check_one(int major, const struct json_member *m, struct field_errors *errors)
 {
     struct arena *a = errors->arena;
     const char *reason = owned_reason(m->key);
-    struct guc g;
-    str why = S("");
     if (reason) {
         field_error_add(errors, FIELD_FORBIDDEN, field_of(a, m->key), NULL, "%s", reason);
         return;
@@ -38,18 +65,11 @@ static void check_one(int major, const struct json_member *m, struct field_error
     }
     if (guc_is_qualified_name(m->key))
         return;
-    if (!guc_has_table(major)) {
-        str name = arena_printf(a, "x.%.*s", STR_ARG(m->key));
-        if (!guc_is_qualified_name(name))
-            field_error_add(errors, FIELD_INVALID, field_of(a, m->key), m->value, "is no name of a parameter");
-    } else if (!guc_find(major, m->key, &g)) {
-        field_error_add(errors, FIELD_INVALID, field_of(a, m->key), m->value, "PostgreSQL %d has no such parameter",
-                        major);
-    } else if (str_eq(g.context, S("internal"))) {
-        field_error_add(errors, FIELD_FORBIDDEN, field_of(a, m->key), NULL, "it only shows a value and cannot be set");
-    } else if (!guc_check_value(a, &g, m->value->text, &why)) {
-        field_error_add(errors, FIELD_INVALID, field_of(a, m->key), m->value, "%.*s", STR_ARG(why));
-    }
+    bool is_name = guc_is_qualified_name(arena_printf(a, "x.%.*s", STR_ARG(m->key)));
+    if (guc_has_table(major))
+        check_known(major, m, errors);
+    else if (!is_name)
+        field_error_add(errors, FIELD_INVALID, field_of(a, m->key), m->value, "is no name of a parameter");
 }
 
 /* Two spellings of one name would make the result depend on the order of the file. */
@@ -78,12 +98,30 @@ static int integer_of(int major, const struct json *parameters, const char *name
 
 /* MAX_BACKENDS: processes that shared memory has room for; what users do not set has its default. */
 #define BACKENDS_MAX 0x3ffff
+/* What the agent sets for max_wal_senders and max_replication_slots unless the user says otherwise. */
+#define WAL_SENDERS 32
+/* Beside one for each standby: base backups of new ones, two each. */
+#define SPARE_SENDERS 4
+
+/* Every instance must be able to serve all others, since each may become the primary. */
+static void check_replication(const struct parameters *p, struct field_errors *errors)
+{
+    static const char *const names[] = { "max_wal_senders", "max_replication_slots" };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        int value = integer_of(p->major, p->parameters, names[i], WAL_SENDERS);
+        if (value < p->instances + SPARE_SENDERS)
+            field_error_add(errors, FIELD_INVALID, field_of(errors->arena, str_from(names[i])),
+                            json_int(errors->arena, value), "must be at least spec.instances and %d more (%d)",
+                            SPARE_SENDERS, p->instances + SPARE_SENDERS);
+    }
+}
 
 static void check_backends(int major, const struct json *parameters, struct field_errors *errors)
 {
     int connections = integer_of(major, parameters, "max_connections", 100);
     int others = integer_of(major, parameters, "autovacuum_max_workers", 3) + 1 +
-                 integer_of(major, parameters, "max_worker_processes", 8) + 10; /* max_wal_senders */
+                 integer_of(major, parameters, "max_worker_processes", 8) +
+                 integer_of(major, parameters, "max_wal_senders", WAL_SENDERS);
     if (connections + others > BACKENDS_MAX)
         field_error_add(errors, FIELD_INVALID, S(FIELD "[max_connections]"), json_int(errors->arena, connections),
                         "must be at most %d beside %d background processes", BACKENDS_MAX - others, others);
@@ -112,13 +150,15 @@ static void check_together(int major, const struct json *parameters, struct fiel
 /* Quadratic look-ups stay cheap: the schema bounds the number of parameters; beyond it nothing more is said. */
 #define PARAMETERS_MAX 256
 
-void parameters_validate(int major, const struct json *parameters, struct field_errors *errors)
+void parameters_validate(const struct parameters *p, struct field_errors *errors)
 {
-    if (!json_is(parameters, JSON_OBJECT) || parameters->count > PARAMETERS_MAX)
+    if (!json_is(p->parameters, JSON_OBJECT) || p->parameters->count > PARAMETERS_MAX)
         return;
-    for (size_t i = 0; i < parameters->count; i++)
-        check_one(major, &parameters->members[i], errors);
-    check_unique(parameters, errors);
-    if (guc_has_table(major))
-        check_together(major, parameters, errors);
+    for (size_t i = 0; i < p->parameters->count; i++)
+        check_one(p->major, &p->parameters->members[i], errors);
+    check_unique(p->parameters, errors);
+    if (!guc_has_table(p->major))
+        return;
+    check_together(p->major, p->parameters, errors);
+    check_replication(p, errors);
 }

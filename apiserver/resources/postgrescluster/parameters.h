@@ -5,10 +5,12 @@
 
 #include "meta/status.h"
 
-/*
- * parameters: the object, or anything else, which says nothing. A major without a table (guc.h): names are taken as
- * they are, only the operator's own are refused.
- */
-void parameters_validate(int major, const struct json *parameters, struct field_errors *errors);
+struct parameters {
+    int major;                     /* a major without a table (guc.h): only the operator's names are refused */
+    int instances;                 /* spec.instances */
+    const struct json *parameters; /* the object; anything else says nothing */
+};
+
+void parameters_validate(const struct parameters *p, struct field_errors *errors);
 
 #endif

@@ -102,7 +102,12 @@ static void validate(const struct resource *r, const struct json *object, struct
     (void)r;
     validate_storage(object, errors);
     validate_synchronous(object, errors);
-    parameters_validate(major_of(object), json_at(object, "spec.postgresql.parameters"), errors);
+    struct parameters parameters = {
+        .major = major_of(object),
+        .instances = (int)json_int_at(object, "spec.instances", 1),
+        .parameters = json_at(object, "spec.postgresql.parameters"),
+    };
+    parameters_validate(&parameters, errors);
     validate_hba(object, errors);
     validate_repositories(object, errors);
 }
