@@ -32,8 +32,8 @@ struct serve *serve_new(const struct serve_options *options)
 {
     struct serve *s = mem_new_of(struct serve);
     s->options = *options;
-    if (s->options.client_ca_bit == 0)
-        s->options.client_ca_bit = 1;
+    if (s->options.client_ca_mask == 0)
+        s->options.client_ca_mask = 1;
     return s;
 }
 
@@ -234,7 +234,7 @@ static struct status *authenticate(struct serve *s, struct exchange *x)
 {
     const struct http_peer *peer = x->http->peer;
     const struct auth_certificate certificate = {
-        .is_verified = (peer->verified_by & s->options.client_ca_bit) != 0,
+        .is_verified = (peer->verified_by & s->options.client_ca_mask) != 0,
         .not_after_s = peer->not_after_s,
         .common_name = peer->common_name,
         .organizations = peer->organizations,

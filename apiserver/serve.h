@@ -13,9 +13,9 @@
 struct serve;
 
 struct serve_options {
-    struct api *api;        /* lives longer than the HTTP server */
-    struct auth *auth;      /* likewise */
-    uint32_t client_ca_bit; /* of http_peer.verified_by: the CA set whose certificates name users; 0: bit 0 */
+    struct api *api;         /* lives longer than the HTTP server */
+    struct auth *auth;       /* likewise */
+    uint32_t client_ca_mask; /* of http_peer.verified_by: CA sets whose certificates name users; 0: the first */
 };
 
 struct serve *serve_new(const struct serve_options *options);

@@ -125,7 +125,7 @@ static int start_http(struct server *s, struct error *err)
     int r = auth_new(o->token_auth_file, &s->auth, err);
     if (r < 0)
         return r;
-    const struct serve_options serve = { .api = s->api, .auth = s->auth, .client_ca_bit = 0 };
+    const struct serve_options serve = { .api = s->api, .auth = s->auth, .client_ca_mask = o->client_ca_file ? 3 : 1 };
     s->serve = serve_new(&serve);
     const struct http_reload_files files = {
         .certificate = o->tls_cert_file ? o->tls_cert_file : s->files.server_cert,
