@@ -45,7 +45,7 @@ static void tear_down(void)
     cr_assert_eq(fs_remove_all(folder, &error), 0);
 }
 
-TestSuite(storage, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(storage, .init = set_up, .fini = tear_down);
 
 /* ---- words of the tests ----------------------------------------------------------------------------------------- */
 

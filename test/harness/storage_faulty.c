@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Faults at the one border that matters to the store: its driver. */
-#include "test/harness/storage_faulty.h"
+#include "harness/storage_faulty.h"
 
 #include <pthread.h>
 

@@ -8,8 +8,8 @@
 
 #include "base/blob.h"
 #include "base/clock.h"
+#include "harness/storage_faulty.h"
 #include "storage/store.h"
-#include "test/harness/storage_faulty.h"
 
 static struct storage_faulty_plan plan;
 static struct storage *driver; /* the memory driver inside */
@@ -36,7 +36,7 @@ static void tear_down(void)
     arena_free(arena);
 }
 
-TestSuite(store, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(store, .init = set_up, .fini = tear_down);
 
 /* ---- words of the tests -------------------------------------------------------------------------------------------
  */
