@@ -17,7 +17,9 @@
 #include "json/json_write.h"
 
 #define LIST_DEADLINE_MS 30000
+#define BACKOFF_FIRST_MS 50
 #define BACKOFF_MAX_MS 10000
+#define STEADY_NS NS_PER_S /* what held so long did not fail at once: the back-off starts anew */
 
 struct informer {
     struct kube_client *client;
@@ -42,7 +44,7 @@ static str key_of(struct arena *a, const struct json *object)
 
 static void remember_version(struct informer *inf, str version)
 {
-    if (version.len < sizeof(inf->last_version)) {
+    if (version.len && version.len < sizeof(inf->last_version)) {
         memcpy(inf->last_version, version.ptr, version.len);
         inf->last_version[version.len] = '\0';
     }
@@ -90,7 +92,15 @@ static bool should_stop(struct informer *inf)
     return stop;
 }
 
-/* Puts the list into the map; afterwards tells the handler of every object, and of those that vanished. */
+static bool is_same_version(struct arena *a, const struct blob *old, const struct json *object)
+{
+    const struct json *before;
+    return json_parse(a, blob_str(old), NULL, &before, NULL) == 0 &&
+           str_eq(json_str_at(before, "metadata.resourceVersion"), json_str_at(object, "metadata.resourceVersion"));
+}
+
+/* Puts the list into the map; afterwards tells the handler of every object that is new or changed, and of those that
+ * vanished. */
 static int list_all(struct informer *inf, struct error *err)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
@@ -115,8 +125,9 @@ static int list_all(struct informer *inf, struct error *err)
 
     for (size_t i = 0; i < json_count(items); i++) {
         const struct json *o = json_item(items, i);
-        bool known = map_get(old, key_of(a, o)) != NULL;
-        inf->on_change(inf->self, known ? KUBE_MODIFIED : KUBE_ADDED, o);
+        const struct blob *before = map_get(old, key_of(a, o));
+        if (!before || !is_same_version(a, before, o))
+            inf->on_change(inf->self, before ? KUBE_MODIFIED : KUBE_ADDED, o);
     }
     size_t i = 0;
     str key;
@@ -173,30 +184,32 @@ static void pause_for(struct informer *inf, int64_t ms)
     pthread_mutex_unlock(&inf->lock);
 }
 
+static int64_t longer(int64_t ms)
+{
+    if (ms == 0)
+        return BACKOFF_FIRST_MS;
+    return ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : ms * 2;
+}
+
 static void *run(void *arg)
 {
     struct informer *inf = arg;
-    int64_t backoff_ms = 50;
+    int64_t pause_ms = 0; /* the first try after a steady time is made at once */
     bool must_list = true;
     while (!should_stop(inf)) {
         struct error err;
         error_clear(&err);
+        int64_t began_ns = clock_monotonic_ns();
         int r = must_list ? list_all(inf, &err) : 0;
-        if (r == 0) {
-            must_list = false;
+        if (r == 0)
             r = watch_once(inf, &err);
-        }
-        if (r == 0) {
-            backoff_ms = 50;
-            continue;
-        }
-        must_list = true;
-        if (r == ERRC_TOO_OLD)
-            continue;
-        if (!should_stop(inf))
+        must_list = r < 0;
+        if (clock_monotonic_ns() - began_ns >= STEADY_NS)
+            pause_ms = 0;
+        if (r < 0 && r != ERRC_TOO_OLD && !should_stop(inf))
             log_warn("informer starts again", LOG_Z("path", inf->path), LOG_ERROR(&err));
-        pause_for(inf, backoff_ms);
-        backoff_ms = backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : backoff_ms * 2;
+        pause_for(inf, pause_ms);
+        pause_ms = longer(pause_ms);
     }
     return NULL;
 }
@@ -219,6 +232,8 @@ int informer_start(struct kube_client *client, str collection_path, informer_fn 
     pthread_condattr_destroy(&attr);
     int r = thread_start(&inf->thread, "informer", run, inf, err);
     if (r < 0) {
+        pthread_cond_destroy(&inf->changed);
+        pthread_mutex_destroy(&inf->lock);
         map_free(inf->objects, NULL);
         mem_free(inf->path);
         mem_free(inf);
