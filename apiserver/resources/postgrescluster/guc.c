@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -17,11 +16,15 @@
 #define NUMBER_MAX 128
 #define UNIT_MAX 3
 
+/* "guc/15.tsv", without the cost of printf: it is asked for every parameter of every write. */
 static str table_of(int major)
 {
-    char name[32];
-    int len = snprintf(name, sizeof(name), "guc/%d.tsv", major);
-    return embedded_find(kind_files, str_of(name, (size_t)len));
+    char name[] = "guc/00.tsv";
+    if (major < 10 || major > 99)
+        return S("");
+    name[4] = (char)('0' + major / 10);
+    name[5] = (char)('0' + major % 10);
+    return embedded_find(kind_files, str_from(name));
 }
 
 bool guc_has_table(int major)
@@ -281,17 +284,28 @@ static str describe_number(struct arena *a, const struct guc *g, const char *wha
                         is_time ? "us, ms, s, min, h and d" : "B, kB, MB, GB and TB");
 }
 
-bool guc_check_value(struct arena *a, const struct guc *g, str value, str *ret_why)
+static bool is_valid(const struct guc *g, str value)
 {
     int n = 0;
     double d = 0;
     switch (g->type) {
-    case GUC_BOOL: *ret_why = S("must be on or off"); return is_bool(value);
-    case GUC_INTEGER: *ret_why = describe_number(a, g, "a whole number"); return guc_read_integer(g, value, &n);
-    case GUC_REAL: *ret_why = describe_number(a, g, "a number"); return read_number(g, value, &d) && is_in_range(g, d);
-    case GUC_ENUM:
-        *ret_why = arena_printf(a, "must be one of: %.*s", STR_ARG(g->values));
-        return is_in_values(g, value);
+    case GUC_BOOL: return is_bool(value);
+    case GUC_INTEGER: return guc_read_integer(g, value, &n);
+    case GUC_REAL: return read_number(g, value, &d) && is_in_range(g, d);
+    case GUC_ENUM: return is_in_values(g, value);
     default: return true;
     }
+}
+
+bool guc_check_value(struct arena *a, const struct guc *g, str value, str *ret_why)
+{
+    if (is_valid(g, value))
+        return true;
+    if (g->type == GUC_BOOL)
+        *ret_why = S("must be on or off");
+    else if (g->type == GUC_ENUM)
+        *ret_why = arena_printf(a, "must be one of: %.*s", STR_ARG(g->values));
+    else
+        *ret_why = describe_number(a, g, g->type == GUC_INTEGER ? "a whole number" : "a number");
+    return false;
 }

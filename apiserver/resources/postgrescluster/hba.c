@@ -17,8 +17,8 @@ struct token {
 };
 
 struct field {
-    struct token tokens[TOKENS_MAX];
-    size_t count;
+    struct token *tokens;
+    size_t count, cap;
 };
 
 struct line {
@@ -40,7 +40,7 @@ static bool is_blank(char c)
 /* One token from *rest; false at the end of the field. A token ends at a blank or a comma outside of quotes. */
 static const char *read_token(struct arena *a, str *rest, struct token *ret)
 {
-    char *out = arena_alloc(a, TOKEN_MAX + 1);
+    char *out = arena_alloc(a, (rest->len < TOKEN_MAX ? rest->len : TOKEN_MAX) + 1);
     size_t len = 0;
     size_t i = 0;
     bool in_quotes = false;
@@ -73,22 +73,33 @@ static str skip_blanks(str s)
     return s;
 }
 
+static struct token *next_token(struct arena *a, struct field *f)
+{
+    if (f->count == f->cap) {
+        size_t cap = f->cap ? f->cap * 2 : 2;
+        struct token *bigger = arena_array_of(a, struct token, cap);
+        if (f->count)
+            memcpy(bigger, f->tokens, f->count * sizeof(*bigger));
+        f->tokens = bigger;
+        f->cap = cap;
+    }
+    return &f->tokens[f->count++];
+}
+
 /* One field: tokens joined by commas, with blanks allowed behind a comma. */
 static const char *read_field(struct arena *a, str *rest, struct field *f)
 {
-    f->count = 0;
     for (;;) {
         if (f->count == TOKENS_MAX)
             return "a list has more than 64 entries";
-        const char *wrong = read_token(a, rest, &f->tokens[f->count]);
+        struct token *t = next_token(a, f);
+        const char *wrong = read_token(a, rest, t);
         if (wrong)
             return wrong;
-        const struct token *t = &f->tokens[f->count];
         if (!t->text.len && !t->is_quoted)
             return "an entry of a list is empty";
         if (!t->is_quoted && t->text.ptr[0] == '@')
             return "files cannot be included";
-        f->count++;
         if (!rest->len || rest->ptr[0] != ',')
             return NULL;
         *rest = skip_blanks(str_from_offset(*rest, 1));

@@ -28,48 +28,50 @@ static bool is_lower_case(str s)
     return true;
 }
 
+static void refuse(struct field_errors *errors, enum field_error_type type, const struct json_member *m, str why)
+{
+    field_error_add(errors, type, field_of(errors->arena, m->key), m->value, "%.*s", STR_ARG(why));
+}
+
 /* A name that this major's table should have. */
 static void check_known(int major, const struct json_member *m, struct field_errors *errors)
 {
+    struct arena *a = errors->arena;
     struct guc g;
     str why = S("");
-    str field = field_of(errors->arena, m->key);
-    if (!guc_find(major, m->key, &g)) {
-        field_error_add(errors, FIELD_INVALID, field, m->value, "PostgreSQL %d has no such parameter", major);
-    } else if (!str_eq(g.name, m->key) && !is_lower_case(m->key)) {
-        /* One spelling, so that who looks a parameter up by name finds it. */
-        field_error_add(errors, FIELD_INVALID, field, m->value, "the parameter must be written %.*s", STR_ARG(g.name));
-    } else if (str_eq(g.context, S("internal"))) {
-        field_error_add(errors, FIELD_FORBIDDEN, field, NULL, "it only shows a value and cannot be set");
-    } else if (!guc_check_value(errors->arena, &g, m->value->text, &why)) {
-        field_error_add(errors, FIELD_INVALID, field, m->value, "%.*s", STR_ARG(why));
-    } else if (str_eq(g.name, S("wal_level")) && !str_eq(m->value->text, S("replica")) &&
-               !str_eq(m->value->text, S("logical"))) {
-        field_error_add(errors, FIELD_INVALID, field, m->value, "must be replica or logical: standbys need it");
-    }
+    str value = m->value->text;
+    if (!guc_find(major, m->key, &g))
+        refuse(errors, FIELD_INVALID, m, arena_printf(a, "PostgreSQL %d has no such parameter", major));
+    else if (!str_eq(g.name, m->key) && !is_lower_case(m->key)) /* one spelling, for who looks it up by name */
+        refuse(errors, FIELD_INVALID, m, arena_printf(a, "the parameter must be written %.*s", STR_ARG(g.name)));
+    else if (str_eq(g.context, S("internal")))
+        refuse(errors, FIELD_FORBIDDEN, m, S("it only shows a value and cannot be set"));
+    else if (!guc_check_value(a, &g, value, &why))
+        refuse(errors, FIELD_INVALID, m, why);
+    else if (str_eq(g.name, S("wal_level")) && !str_eq(value, S("replica")) && !str_eq(value, S("logical")))
+        refuse(errors, FIELD_INVALID, m, S("must be replica or logical: standbys need it"));
+}
+
+static bool is_name(struct arena *a, str name)
+{
+    return guc_is_qualified_name(arena_printf(a, "x.%.*s", STR_ARG(name)));
 }
 
 static void check_one(int major, const struct json_member *m, struct field_errors *errors)
 {
-    struct arena *a = errors->arena;
     const char *reason = owned_reason(m->key);
-    if (reason) {
-        field_error_add(errors, FIELD_FORBIDDEN, field_of(a, m->key), NULL, "%s", reason);
-        return;
-    }
-    if (!json_is(m->value, JSON_STRING))
+    if (reason)
+        refuse(errors, FIELD_FORBIDDEN, m, str_from(reason));
+    else if (!json_is(m->value, JSON_STRING))
         return; /* the schema has said so */
-    if (has_control_character(m->value->text)) {
-        field_error_add(errors, FIELD_INVALID, field_of(a, m->key), m->value, "must not hold control characters");
+    else if (has_control_character(m->value->text))
+        refuse(errors, FIELD_INVALID, m, S("must not hold control characters"));
+    else if (guc_is_qualified_name(m->key))
         return;
-    }
-    if (guc_is_qualified_name(m->key))
-        return;
-    bool is_name = guc_is_qualified_name(arena_printf(a, "x.%.*s", STR_ARG(m->key)));
-    if (guc_has_table(major))
+    else if (guc_has_table(major))
         check_known(major, m, errors);
-    else if (!is_name)
-        field_error_add(errors, FIELD_INVALID, field_of(a, m->key), m->value, "is no name of a parameter");
+    else if (!is_name(errors->arena, m->key))
+        refuse(errors, FIELD_INVALID, m, S("is no name of a parameter"));
 }
 
 /* Two spellings of one name would make the result depend on the order of the file. */
