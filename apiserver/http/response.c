@@ -39,6 +39,9 @@ void http__response_head(struct request *r, const struct http_response *res)
     h2o_req_t *h2o = r->h2o;
     h2o->res.status = res->status;
     h2o->res.reason = reason_of(res->status);
+    /* The library asks this when the headers arrive, which may have been before the drain. */
+    if (r->pub.loop->is_draining)
+        h2o->http1_is_persistent = 0;
     /* Both protocols write the headers while the answer is started: views are enough. */
     for (size_t i = 0; i < res->header_count; i++)
         h2o_add_header_by_str(&h2o->pool, &h2o->res.headers, res->headers[i].name.ptr, res->headers[i].name.len, 1,

@@ -2,6 +2,8 @@
 /* The server side of the rig: certificates, handler, and calls onto the loop. */
 #include "rig.h"
 
+#include <signal.h>
+
 #include "base/strbuf.h"
 
 struct pki_pair rig_issue(struct rig *rig, const struct pki_pair *ca, const char *name, bool is_server)
@@ -28,6 +30,8 @@ struct rig *rig_new(void)
 {
     struct rig *rig = calloc(1, sizeof(*rig));
     struct error e;
+    /* Clients write to servers that hung up. */
+    (void)sigaction(SIGPIPE, &(struct sigaction) { .sa_handler = SIG_IGN }, NULL);
     rig->arena = arena_new();
     if (pki_make_ca(rig->arena, S("rig CA"), 0, &rig->ca, &e) < 0 ||
         pki_make_ca(rig->arena, S("other CA"), 0, &rig->other_ca, &e) < 0)

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What hostile or unlucky clients do: too many connections, resets, slowness, silence. */
+#include "rig.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+
+static struct rig *rig;
+
+static void teardown(void)
+{
+    rig_free(rig);
+}
+
+TestSuite(http_limits, .fini = teardown);
+
+static void start(struct http_server_options options)
+{
+    rig = rig_new();
+    rig_start(rig, options);
+}
+
+Test(http_limits, connections_above_the_cap_wait_until_others_close)
+{
+    start((struct http_server_options) { .max_connections = 3 });
+    struct client *c[3];
+    for (int i = 0; i < 3; i++) {
+        c[i] = client_open(rig, false, NULL);
+        cr_assert(c[i] != NULL);
+    }
+    int waiting = rig_tcp(rig);
+    int64_t before = clock_process_cpu_ns();
+    cr_assert_not(WAIT_FOR(http_server_connections(rig->server) > 3, 500));
+    cr_assert_lt(clock_process_cpu_ns() - before, 400 * NS_PER_MS);
+    close(waiting);
+    client_free(c[0]);
+    cr_assert_eq(rig_get(rig, "/hello", false).status, 200);
+    client_free(c[1]);
+    client_free(c[2]);
+}
+
+Test(http_limits, a_full_table_of_descriptors_does_not_spin)
+{
+    start((struct http_server_options) { .loops = 1 });
+    struct client *open_before = client_open(rig, false, NULL);
+    int late = socket(AF_INET, SOCK_STREAM, 0);
+    int fds[512], count = 0;
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit) { .rlim_cur = 256, .rlim_max = 4096 });
+    while ((fds[count] = open("/dev/null", O_RDONLY)) >= 0)
+        count++;
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(rig->port) };
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    cr_assert_eq(connect(late, (struct sockaddr *)&address, sizeof(address)), 0);
+    int64_t before = clock_process_cpu_ns();
+    client_write_z(open_before, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+    cr_assert(client_read_until(open_before, "hello\n"));
+    cr_assert_not(WAIT_FOR(http_server_connections(rig->server) > 1, 1000));
+    cr_assert_lt(clock_process_cpu_ns() - before, 400 * NS_PER_MS);
+    while (count > 0)
+        close(fds[--count]);
+    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 2, 2000));
+    close(late);
+    client_free(open_before);
+}
+
+Test(http_limits, work_is_counted_until_it_is_done_not_until_it_is_reset)
+{
+    start((struct http_server_options) { .max_requests_per_connection = 20 });
+    struct client *c = client_open(rig, true, NULL);
+    struct frame frame;
+    h2_start(c, 0);
+    for (uint32_t i = 0; i < 20; i++) {
+        h2_get(c, 2 * i + 1, "/defer");
+        h2_reset(c, 2 * i + 1);
+    }
+    h2_get(c, 101, "/hello");
+    cr_assert(h2_read_until(c, FRAME_DATA, 101, &frame));
+    CHECK_HAS(((str) { frame.payload, frame.len }), "too many requests");
+    cr_assert_eq(rig->deferred_count, 20);
+    rig_answer(rig->deferred[0], 200, "");
+    cr_assert(WAIT_FOR(http_server_active_requests(rig->server) == 19, 2000));
+    h2_get(c, 103, "/hello");
+    cr_assert(h2_read_until(c, FRAME_DATA, 103, &frame));
+    cr_assert(str_eq((str) { frame.payload, frame.len }, S("hello\n")));
+    for (int i = 1; i < 20; i++)
+        rig_answer(rig->deferred[i], 200, "");
+    client_free(c);
+}
+
+Test(http_limits, rapid_resets_end_the_connection_and_bound_the_work)
+{
+    start((struct http_server_options) { .loops = 1 });
+    struct client *c = client_open(rig, true, NULL);
+    h2_start(c, 0);
+    for (uint32_t i = 0; i < 5000; i++) {
+        h2_get(c, 2 * i + 1, "/defer");
+        h2_reset(c, 2 * i + 1);
+    }
+    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 0, 5000));
+    cr_assert_eq(rig->deferred_count, 200);
+    for (int i = 0; i < 200; i++)
+        rig_answer(rig->deferred[i], 200, "");
+    client_free(c);
+}
+
+Test(http_limits, answers_that_are_reset_again_and_again_end_the_connection)
+{
+    start((struct http_server_options) { .loops = 1 });
+    struct client *c = client_open(rig, true, NULL);
+    h2_start(c, 0);
+    for (uint32_t i = 0; i < 20000; i++) {
+        h2_get(c, 2 * i + 1, "/hello");
+        h2_reset(c, 2 * i + 1);
+    }
+    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 0, 5000));
+    cr_assert_lt(rig->handled, 20000);
+    client_free(c);
+}
+
+Test(http_limits, a_client_that_cancels_now_and_then_is_left_alone)
+{
+    start((struct http_server_options) { .loops = 1 });
+    struct client *c = client_open(rig, true, NULL);
+    struct frame frame;
+    h2_start(c, 0);
+    for (uint32_t i = 0; i < 100; i++)
+        h2_get(c, 2 * i + 1, "/stream");
+    cr_assert(WAIT_FOR(rig->stream_count == 100, 2000));
+    for (uint32_t i = 0; i < 100; i++)
+        h2_reset(c, 2 * i + 1);
+    h2_get(c, 301, "/hello");
+    cr_assert(h2_read_until(c, FRAME_DATA, 301, &frame));
+    client_free(c);
+}
+
+Test(http_limits, an_idle_connection_is_closed_after_its_timeout)
+{
+    start((struct http_server_options) { .idle_timeout_ms = 500 });
+    for (int i = 0; i < 2; i++) {
+        struct client *c = client_open(rig, i, NULL);
+        if (i)
+            h2_start(c, 0);
+        int64_t begin = clock_monotonic_ns();
+        cr_assert(client_sees_close(c, 5000));
+        cr_assert_gt(clock_monotonic_ns() - begin, 300 * NS_PER_MS);
+        client_free(c);
+    }
+}
+
+Test(http_limits, half_a_request_is_closed_after_the_timeout_too)
+{
+    start((struct http_server_options) { .idle_timeout_ms = 500 });
+    struct client *c = client_open(rig, false, NULL);
+    client_write_z(c, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf");
+    cr_assert(client_sees_close(c, 5000));
+    client_free(c);
+}
+
+Test(http_limits, a_slow_handshake_is_closed_after_ten_seconds)
+{
+    start((struct http_server_options) { .loops = 1 });
+    struct client silent = { .fd = rig_tcp(rig) }, slow = { .fd = rig_tcp(rig) };
+    cr_assert_eq(write(slow.fd, "\26\3\1\2\0\1", 6), 6); /* the begin of a ClientHello */
+    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 2, 2000));
+    int64_t begin = clock_monotonic_ns();
+    cr_assert(client_sees_close(&silent, 15000));
+    cr_assert(client_sees_close(&slow, 5000));
+    cr_assert_gt(clock_monotonic_ns() - begin, 8 * NS_PER_S);
+    close(silent.fd);
+    close(slow.fd);
+}
+
+Test(http_limits, a_get_whose_answer_nobody_reads_is_ended)
+{
+    start((struct http_server_options) { .write_stall_timeout_ms = 800 });
+    struct blob *b = blob_new_size(16u << 20);
+    memset(b->bytes, 'b', b->len);
+    rig->blobs = &b;
+    rig->blob_count = 1;
+    for (int i = 0; i < 3; i++) {
+        struct client *c = client_open(rig, i > 0, NULL);
+        if (i == 0) {
+            client_write_z(c, "GET /blobs HTTP/1.1\r\nHost: x\r\n\r\n");
+        } else {
+            h2_start(c, i == 1 ? 1u << 30 : 1); /* TCP fills up; the window is empty at once */
+            h2_frame(c, FRAME_WINDOW_UPDATE, 0, 0, "\77\0\0\0", 4);
+            h2_get(c, 1, i == 1 ? "/blobs" : "/hello");
+        }
+        cr_assert(WAIT_FOR(rig->handled == i + 1, 2000));
+        cr_assert(WAIT_FOR(http_server_connections(rig->server) == 0, 5000), "case %d", i);
+        cr_assert(WAIT_FOR(atomic_load(&b->refs) == 1, 1000));
+        client_free(c);
+    }
+    (void)blob_unref(b);
+}
+
+Test(http_limits, a_body_far_too_large_is_refused_by_the_library)
+{
+    start((struct http_server_options) { .loops = 1 });
+    static char data[6u << 20];
+    struct rig_call call = { .path = "/echo", .is_http1 = true, .body = { data, sizeof(data) } };
+    cr_assert_eq(rig_call(rig, &call).status, 413);
+    cr_assert_eq(rig->handled, 0);
+}
