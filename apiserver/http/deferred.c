@@ -67,12 +67,14 @@ void http__deferred_cancel(struct request *r)
     atomic_store_explicit(&r->deferred.is_cancelled, true, memory_order_relaxed);
 }
 
-/* The loop has the request back, or ended and left it to the caller. */
+/* The loop has the request back, or ended and left it to the caller, who then keeps off what the loop's thread, still
+ * tidying up, and other callers use. */
 static void give_back(struct request *r)
 {
     struct http_loop *loop = r->pub.loop;
     struct conn *c = r->conn;
-    c->deferred--;
+    if (!r->is_orphan)
+        c->deferred--;
     atomic_fetch_sub_explicit(&loop->active_requests, 1, memory_order_relaxed);
     http__request_unref(r);
     http__conn_unref(c);
@@ -113,9 +115,10 @@ static void post(struct request *r, void (*fn)(void *arg))
 {
     r->deferred.message.fn = fn;
     r->deferred.message.arg = r;
-    /* The loop ended, and with it the connection: nobody else touches the request any more. */
-    if (!http__post(r->pub.loop, &r->deferred.message))
-        fn(r);
+    if (http__post(r->pub.loop, &r->deferred.message))
+        return;
+    r->is_orphan = true;
+    fn(r);
 }
 
 void http_deferred_respond(struct http_deferred *d, const struct http_response *res)

@@ -133,6 +133,7 @@ struct request {
     struct conn *conn;
     enum request_state state;
     unsigned refs;
+    bool is_orphan; /* its loop ended: whoever took it along has it alone, and its loop and connection in common */
     struct list inflight;
     struct list unread;
     int64_t progress_ns;

@@ -45,7 +45,7 @@ static void release(struct request *r)
     bool is_unused = arena_size(r->pub.arena) == 0;
     if (!is_unused)
         arena_free(r->pub.arena);
-    if (loop->spare_count < SPARES_MAX && !loop->is_ended) {
+    if (!r->is_orphan && !loop->is_ended && loop->spare_count < SPARES_MAX) {
         if (!is_unused)
             r->pub.arena = arena_new();
         r->blobs = NULL;

@@ -279,17 +279,16 @@ static bool fill(struct client *c, size_t wanted)
 
 bool h2_read(struct client *c, struct frame *ret)
 {
-    static char payload[1 << 15];
     for (;;) {
         if (!fill(c, 9))
             return false;
         const unsigned char *h = (const unsigned char *)c->buffer;
         *ret = (struct frame) { .len = (size_t)h[0] << 16 | (size_t)h[1] << 8 | h[2], .type = h[3], .flags = h[4] };
         ret->stream = (uint32_t)h[5] << 24 | (uint32_t)h[6] << 16 | (uint32_t)h[7] << 8 | h[8];
-        if (ret->len > sizeof(payload) || !fill(c, 9 + ret->len))
+        if (ret->len > sizeof(c->payload) || !fill(c, 9 + ret->len))
             return false;
-        memcpy(payload, c->buffer + 9, ret->len);
-        ret->payload = payload;
+        memcpy(c->payload, c->buffer + 9, ret->len);
+        ret->payload = c->payload;
         memmove(c->buffer, c->buffer + 9 + ret->len, c->len - 9 - ret->len);
         c->len -= 9 + ret->len;
         if (ret->type != FRAME_SETTINGS && ret->type != FRAME_PING && ret->type != FRAME_WINDOW_UPDATE)

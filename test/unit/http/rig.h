@@ -86,6 +86,7 @@ struct client {
     int fd;
     SSL_CTX *ctx;
     SSL *ssl;
+    char payload[1 << 15];
     char buffer[1 << 16]; /* frames: what was read and not yet taken */
     size_t len;
 };

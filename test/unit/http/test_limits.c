@@ -203,6 +203,9 @@ Test(http_limits, a_body_far_too_large_is_refused_by_the_library)
     start((struct http_server_options) { .loops = 1 });
     static char data[6u << 20];
     struct rig_call call = { .path = "/echo", .is_http1 = true, .body = { data, sizeof(data) } };
-    cr_assert_eq(rig_call(rig, &call).status, 413);
+    struct rig_answer a = rig_call(rig, &call);
+    /* It closes while the client still sends, so the answer may be lost. */
+    cr_assert(a.status == 413 || a.curl_code != 0);
     cr_assert_eq(rig->handled, 0);
+    cr_assert_eq(rig_get(rig, "/hello", true).status, 200);
 }
