@@ -21,7 +21,9 @@ struct stamp {
 struct http_reload {
     char *paths[FILES_MAX]; /* certificate, key, CAs */
     size_t path_count;
-    struct stamp stamps[FILES_MAX];
+    struct stamp stamps[FILES_MAX];   /* of what is in use */
+    struct stamp rejected[FILES_MAX]; /* of what was last reported as being of no use */
+    bool has_rejected;
     struct arena *arena; /* holds the texts of tls */
     struct http_tls_config tls;
 };
@@ -37,12 +39,11 @@ static void take_stamps(const struct http_reload *r, struct stamp *ret)
     }
 }
 
-static bool same_stamps(const struct http_reload *r, const struct stamp *now)
+static bool same_stamps(const struct http_reload *r, const struct stamp *then, const struct stamp *now)
 {
     for (size_t i = 0; i < r->path_count; i++)
-        if (now[i].device != r->stamps[i].device || now[i].inode != r->stamps[i].inode ||
-            now[i].size != r->stamps[i].size || now[i].changed.tv_sec != r->stamps[i].changed.tv_sec ||
-            now[i].changed.tv_nsec != r->stamps[i].changed.tv_nsec)
+        if (now[i].device != then[i].device || now[i].inode != then[i].inode || now[i].size != then[i].size ||
+            now[i].changed.tv_sec != then[i].changed.tv_sec || now[i].changed.tv_nsec != then[i].changed.tv_nsec)
             return false;
     return true;
 }
@@ -60,6 +61,8 @@ static int read_all(const struct http_reload *r, struct arena *a, struct http_tl
 
 int http_reload_new(const struct http_reload_files *files, struct http_reload **ret, struct error *err)
 {
+    if (files->client_ca_count > FILES_MAX - 2)
+        return error_set(err, ERRC_INVALID, "client CAs: more than %d files", FILES_MAX - 2);
     struct http_reload *r = mem_new_of(struct http_reload);
     r->paths[r->path_count++] = mem_strdup(files->certificate);
     r->paths[r->path_count++] = mem_strdup(files->private_key);
@@ -81,28 +84,41 @@ const struct http_tls_config *http_reload_tls(const struct http_reload *r)
     return &r->tls;
 }
 
+static int load(struct http_reload *r, struct http_server *server, struct error *err)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    struct http_tls_config tls;
+    int result = read_all(r, a, &tls, err);
+    if (result == 0)
+        result = http_server_set_tls(server, &tls, err);
+    if (result < 0)
+        return error_wrap(err, result, "the old certificates stay in use");
+    arena_free(r->arena);
+    r->arena = TAKE(a);
+    r->tls = tls;
+    return 0;
+}
+
 int http_reload_check(struct http_reload *r, struct http_server *server, bool *ret_changed, struct error *err)
 {
     struct stamp now[FILES_MAX];
     *ret_changed = false;
     take_stamps(r, now);
-    if (same_stamps(r, now))
+    if (same_stamps(r, r->stamps, now))
         return 0;
-    memcpy(r->stamps, now, sizeof(now));
-    struct arena *a = arena_new();
-    struct http_tls_config tls;
-    int result = read_all(r, a, &tls, err);
-    if (result == 0)
-        result = http_server_set_tls(server, &tls, err);
-    if (result < 0) {
-        arena_free(a);
-        return error_wrap(err, result, "the old certificates stay in use");
+    int result = load(r, server, err);
+    if (result == 0) {
+        memcpy(r->stamps, now, sizeof(now));
+        r->has_rejected = false;
+        *ret_changed = true;
+        return 0;
     }
-    arena_free(r->arena);
-    r->arena = a;
-    r->tls = tls;
-    *ret_changed = true;
-    return 0;
+    /* Tried again each time, since the reason may have been ours (no memory, no descriptor), but said once. */
+    if (r->has_rejected && same_stamps(r, r->rejected, now))
+        return 0;
+    memcpy(r->rejected, now, sizeof(now));
+    r->has_rejected = true;
+    return result;
 }
 
 void http_reload_free(struct http_reload *r)
