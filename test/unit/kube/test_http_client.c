@@ -83,6 +83,7 @@ static void start(const struct script *scripts, size_t count)
 
 static void stop(void)
 {
+    (void)shutdown(server.fd, SHUT_RDWR); /* an accept that nobody comes to any more ends */
     (void)pthread_join(server.thread, NULL);
     for (size_t i = 0; i < ARRAY_LEN(server.open_fds); i++)
         fs_closep(&server.open_fds[i]);
@@ -263,10 +264,10 @@ Test(http_client, closing_and_freeing_end_what_runs)
     struct http_client_request q = request_of(a, "GET", 0);
     cr_assert(http_client_stream_open(c, &q, 60000, &line_ops, &closed, &s[0], &err) == 0);
     cr_assert(http_client_stream_open(c, &q, 60000, &line_ops, &freed, &s[1], &err) == 0);
-    stop();
     http_client_stream_close(s[0]);
     cr_expect(atomic_load(&closed.ended) == 1);
     http_client_free(c);
     cr_expect(atomic_load(&freed.ended) == 1);
     http_client_stream_close(s[1]);
+    stop();
 }
