@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# run.sh VERSION TRANSCRIPT: runs a golden transcript with kubectl VERSION (1.32, 1.37) against a fresh server; TAP.
+# run.sh VERSION TRANSCRIPT [SERVER]: runs a golden transcript with kubectl VERSION (1.32, 1.37) against a fresh server; TAP.
 # The first line of a transcript may name options of the server: `#server --controllers=`. Where an older kubectl words
 # things differently, NAME.VERSION.golden stands beside NAME.golden. UPDATE=1 rewrites the file.
 set -euo pipefail
 # shellcheck source=../harness/server.sh
 . "$(dirname "$0")/../harness/server.sh"
-version=$1 transcript=$(realpath "$2")
+version=$1 transcript=$(realpath "$2") SERVER=$(realpath "${3:-$PROJECT/build/postgres-apiserver}")
 if [[ -f ${transcript%.golden}.$version.golden ]]; then transcript=${transcript%.golden}.$version.golden; fi
 KUBECTL=$PROJECT/build/tools/kubectl-$version
 if [[ ! -x $KUBECTL ]]; then tap_skip_all "no $KUBECTL: run ./dev setup"; fi

@@ -43,11 +43,14 @@ harness_processes() {
 harness_end() {
   local result=$? pid
   trap - EXIT
+  if [[ -n $SERVER_PID ]] && ! server_stop; then
+    echo "# the server did not end well" >&2
+    HARNESS_FAILED=1
+  fi
   if [[ $result != 0 || $HARNESS_FAILED != 0 ]]; then
     harness_dump >&2
     if [[ $result == 0 ]]; then result=1; fi
   fi
-  if [[ -n $SERVER_PID ]]; then server_stop || true; fi
   # Agents and their PostgreSQL outlive the server on purpose; not the test.
   for pid in $(harness_processes); do kill -TERM "$pid" 2>/dev/null || true; done
   for pid in $(harness_processes); do wait_gone "$pid" 10 || kill -KILL "$pid" 2>/dev/null || true; done
