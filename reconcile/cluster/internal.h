@@ -66,6 +66,7 @@ struct cluster_runtime {
     str app_password;
     str ca_path;
 
+    int64_t down_ns, down_term; /* the primary of that term does not serve since */
     int64_t status_written_ns;
     int64_t change_began_ns; /* of the change that is under way, for its event; 0: none seen by this process */
 

@@ -65,6 +65,18 @@ static int view_one(struct cluster_runtime *c, struct arena *a, const struct rec
     return c->manager->platform.ops->state(c->manager->platform.self, &p, &ret->platform, err);
 }
 
+/* How long the primary of this term has not been serving; a new term starts anew. */
+static void note_down(struct cluster_runtime *c, struct cluster_view *v)
+{
+    const struct instance_view *primary = view_primary(v);
+    if (primary && view_is_serving_primary(v, primary))
+        c->down_ns = 0;
+    else if (c->down_ns == 0 || c->down_term != v->record.term)
+        c->down_ns = v->now_ns;
+    c->down_term = v->record.term;
+    v->down_ns = c->down_ns;
+}
+
 int observe__cluster(struct cluster_runtime *c, struct arena *a, const struct json *object, struct cluster_view *ret,
                      struct error *err)
 {
@@ -87,7 +99,9 @@ int observe__cluster(struct cluster_runtime *c, struct arena *a, const struct js
     ret->instances = arena_array_of(a, struct instance_view, ret->instance_count);
     for (size_t k = 0; k < ret->instance_count && r == 0; k++)
         r = view_one(c, a, &ret->record.instances[k], &ret->instances[k], err);
-    if (r == 0)
+    if (r == 0) {
         runtime__note_crashes(c, ret);
+        note_down(c, ret);
+    }
     return r;
 }

@@ -94,21 +94,31 @@ static bool has_candidate(const struct cluster_view *v)
     return false;
 }
 
+/* Its agent is heard: the old primary can be stopped by its own word, so replacing it needs no further proof. */
+static str why_replace_heard(const struct cluster_view *v, const struct instance_view *primary, int64_t *ret_wait_ms)
+{
+    if (is_phase(primary, AGENT_FAILED))
+        return S("the primary cannot go on");
+    if (is_phase(primary, AGENT_CRASHED) && primary->crashes > CRASHES_TOLERATED)
+        return S("the primary crashes again and again");
+    int64_t down_ms = v->down_ns ? ms_since(v, v->down_ns) : 0;
+    if (v->down_ns && down_ms >= RESTART_WAIT_MS)
+        return S("the primary does not come back in time");
+    if (v->down_ns)
+        *ret_wait_ms = RESTART_WAIT_MS - down_ms;
+    return S("");
+}
+
 /* Why the primary should be replaced now; empty: it should not (yet). *ret_wait_ms: look again then. */
 static str why_replace(const struct cluster_view *v, const struct instance_view *primary, int64_t *ret_wait_ms)
 {
     *ret_wait_ms = 0;
-    if (primary->link.is_connected) {
-        if (is_phase(primary, AGENT_FAILED))
-            return S("the primary cannot go on");
-        if (!is_phase(primary, AGENT_CRASHED))
-            return S("");
-        return primary->crashes > CRASHES_TOLERATED ? S("the primary crashes again and again") : S("");
-    }
+    if (primary->link.is_connected)
+        return why_replace_heard(v, primary, ret_wait_ms);
     if (primary->platform != PLATFORM_DEAD)
         return S(""); /* silence proves nothing (44) */
-    int64_t lost_ms = ms_since(v, primary->link.lost_ns);
-    if (primary->link.lost_ns && lost_ms < RESTART_WAIT_MS) {
+    int64_t lost_ms = ms_since(v, primary->link.lost_ns ? primary->link.lost_ns : v->down_ns);
+    if (lost_ms < RESTART_WAIT_MS) {
         *ret_wait_ms = RESTART_WAIT_MS - lost_ms;
         return S("");
     }

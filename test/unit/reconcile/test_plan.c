@@ -177,6 +177,26 @@ Test(plan, crash_restarts_in_place_until_it_repeats)
     bed_end(&b);
 }
 
+Test(plan, primary_that_recovers_for_too_long_is_replaced)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    set_phase(&b, 0, AGENT_STARTING);
+    b.v.down_ns = NOW - 2000 * NS_PER_MS;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_null(find(&b, STEP_BEGIN_CHANGE));
+    cr_assert_leq(b.p.look_again_ms, 4000);
+    b.v.down_ns = NOW - 7000 * NS_PER_MS;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_not_null(find(&b, STEP_BEGIN_CHANGE));
+    /* Nobody could take over: it gets all the time it needs. */
+    for (size_t i = 1; i < 3; i++)
+        b.views[i].link.status.usable = false;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_null(find(&b, STEP_BEGIN_CHANGE));
+    bed_end(&b);
+}
+
 Test(plan, change_under_way_is_continued_and_nothing_else_happens)
 {
     struct bed b;
