@@ -216,8 +216,8 @@ void handle_scale_update(struct call *c);
 void handle_scale_patch(struct call *c);
 void handle_action(struct call *c);
 
-/* patch.c: the patch of the call, applied by struct update.make; false after it answered. */
-bool patch_read(struct call *c, struct update *u);
+/* patch.c: an update with the patch of the call, for struct update.make to apply; NULL after it answered. */
+struct update *patch_new(struct call *c);
 /* target with the patch of u; NULL with *fail. */
 const struct json *patch_apply(struct update *u, const struct json *target, struct status **fail);
 

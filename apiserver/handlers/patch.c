@@ -8,16 +8,15 @@
 #include "json/json_parse.h"
 #include "json/json_patch.h"
 
-#define ACCEPTED "application/json-patch+json, application/merge-patch+json"
+#define JSON_PATCH S("application/json-patch+json")
+#define MERGE_PATCH S("application/merge-patch+json")
 
-bool patch_read(struct call *c, struct update *u)
+static bool patch_read(struct call *c, struct update *u)
 {
     struct body_source body = call_body(c);
     str type = media_type_base(body.content_type);
     struct status *fail = body_check(c->arena, &body);
-    u->is_json_patch = str_eq_nocase(type, S("application/json-patch+json"));
-    if (!fail && !u->is_json_patch && !str_eq_nocase(type, S("application/merge-patch+json")))
-        fail = body_unsupported(c->arena, ACCEPTED);
+    u->is_json_patch = str_eq_nocase(type, JSON_PATCH);
     struct error err;
     int r = fail ? 0 : json_parse(c->arena, body.bytes, &u->notes, &u->sent, &err);
     if (r < 0)
@@ -32,6 +31,18 @@ bool patch_read(struct call *c, struct update *u)
     if (fail)
         call_fail(c, fail);
     return !fail;
+}
+
+/* The type counts before the options: an apply patch comes with `force`. */
+struct update *patch_new(struct call *c)
+{
+    str type = media_type_base(call_header(c, S("content-type")));
+    if (!str_eq_nocase(type, JSON_PATCH) && !str_eq_nocase(type, MERGE_PATCH)) {
+        call_fail(c, body_unsupported(c->arena, "application/json-patch+json, application/merge-patch+json"));
+        return NULL;
+    }
+    struct update *u = update_new(c, S("PatchOptions"));
+    return u && patch_read(c, u) ? u : NULL;
 }
 
 static struct status *unprocessable(struct arena *a, const struct json *patch, const char *why)
@@ -65,8 +76,8 @@ const struct json *patch_apply(struct update *u, const struct json *target, stru
 
 static void patch(struct call *c, bool is_status)
 {
-    struct update *u = update_new(c, S("PatchOptions"));
-    if (!u || !patch_read(c, u))
+    struct update *u = patch_new(c);
+    if (!u)
         return;
     u->make = patch_apply;
     u->is_status = is_status;

@@ -107,8 +107,8 @@ static void put(struct call *c)
 
 static void patch(struct call *c)
 {
-    struct update *u = update_new(c, S("PatchOptions"));
-    if (!u || !patch_read(c, u))
+    struct update *u = patch_new(c);
+    if (!u)
         return;
     u->notes.count = 0;
     u->is_scale = u->may_be_unversioned = true;

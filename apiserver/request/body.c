@@ -4,6 +4,9 @@
 
 #include "base/limits.h"
 #include "request/negotiate.h"
+#include "request/protobuf.h"
+
+#define ACCEPTED "application/json, application/yaml"
 
 struct status *body_unsupported(struct arena *a, const char *accepted)
 {
@@ -23,6 +26,17 @@ struct status *body_check(struct arena *a, const struct body_source *source)
     return NULL;
 }
 
+/* The kinds of v1 only; for others the answer is that of a format that is not taken. */
+static struct status *decode_protobuf(struct arena *a, str bytes, const struct json **ret)
+{
+    struct error err;
+    int r = str_is_empty(bytes) ? 0 : protobuf_decode(a, bytes, ret, &err);
+    if (r == ERRC_UNSUPPORTED)
+        return body_unsupported(a, ACCEPTED);
+    return r < 0 ? status_new(a, STATUS_BAD_REQUEST, "the body of the request could not be decoded: %s", err.text)
+                 : NULL;
+}
+
 struct status *body_decode(struct arena *a, const struct body_source *source, struct json_notes *notes,
                            const struct json **ret)
 {
@@ -31,9 +45,11 @@ struct status *body_decode(struct arena *a, const struct body_source *source, st
     if (fail)
         return fail;
     str type = media_type_base(source->content_type);
+    if (str_eq_nocase(type, S("application/vnd.kubernetes.protobuf")))
+        return decode_protobuf(a, source->bytes, ret);
     bool is_yaml = str_eq_nocase(type, S("application/yaml"));
     if (!is_yaml && !str_is_empty(type) && !str_eq_nocase(type, S("application/json")) && !str_eq(type, S("*/*")))
-        return body_unsupported(a, "application/json, application/yaml");
+        return body_unsupported(a, ACCEPTED);
     if (str_is_empty(str_trim(source->bytes)))
         return NULL;
 
