@@ -140,7 +140,9 @@ static void open_stores(struct env *e, struct resource **resources, size_t count
 {
     struct error err;
     struct store_options o = { .url = options->store_url ? str_from(options->store_url) : S("memory:"),
-                               .event_window = options->event_window };
+                               .event_window = options->event_window,
+                               .compact_interval_ms = options->compact_interval_ms,
+                               .compact_keep = options->compact_keep };
     require(store_open(&o, &e->store, &err) == 0, "store", &err);
     o.url = S("memory:");
     require(store_open(&o, &e->virtual_store, &err) == 0, "virtual store", &err);

@@ -18,7 +18,9 @@
 #define ENV_BACKUPS ENV_GROUP "/namespaces/default/postgresbackups"
 
 struct env_options {
-    size_t event_window;          /* of the store; 0: default */
+    size_t event_window;         /* of the store; 0: default */
+    int64_t compact_interval_ms; /* likewise */
+    uint64_t compact_keep;
     int64_t bookmark_interval_ms; /* 0: default */
     size_t max_requests_inflight, max_mutating_requests_inflight;
     const struct action_backend *actions;
