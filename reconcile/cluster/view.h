@@ -46,6 +46,7 @@ struct cluster_view {
     struct instance_view *instances; /* in the order of record.instances */
     size_t instance_count;
     int64_t now_ns;      /* CLOCK_MONOTONIC */
+    int64_t down_ns;     /* since when this process sees the primary of this term not serving; 0: it serves */
     bool allows_changes; /* false while a POST is being answered: the pass only looks */
 };
 
