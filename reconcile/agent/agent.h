@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The agent's inside: what its files share. One worker thread owns PostgreSQL, the durable state and the configuration
+ * and works towards what the leader wants; the HTTP loop only queues commands for it; the prober measures. What others
+ * may see stands on the `board`, under its lock.
+ */
+#ifndef RECONCILE_AGENT_AGENT_H
+#define RECONCILE_AGENT_AGENT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "agent/message.h"
+#include "base/arena.h"
+#include "base/list.h"
+#include "base/queue.h"
+#include "base/thread.h"
+#include "http/server.h"
+
+#define AGENT_SUPERUSER "postgres"
+#define AGENT_REPLICA_ROLE "streaming_replica"
+#define AGENT_WAL_TERMS_MAX 64
+
+/* ---- what is known from the start (main.c, bootstrap.c) -------------------------------------------------------- */
+
+struct bootstrap {
+    str instance, cluster, namespace_, cluster_uid, host;
+    int64_t agent_port;
+    str ca_pem, certificate_pem, private_key_pem;
+    str postgres_bin; /* optional: folder of PostgreSQL's programs */
+};
+
+struct paths {
+    const char *dir, *pgdata, *pgdata_new, *sock, *conf, *pki, *run;
+    const char *state, *config, *lock, *pid_file, *agent_log, *postgres_log;
+    const char *conf_file, *hba_file, *ident_file, *pgbackrest_file;
+};
+
+/* ---- durable state, rule 1 (state.c) --------------------------------------------------------------------------- */
+
+struct durable {
+    int64_t term;             /* promised */
+    bool granted;             /* this instance is the primary of `term` (rule 7) */
+    int64_t granted_timeline; /* T of that promote, 0: that of the initdb */
+    bool has_data;            /* pgdata was made by us and is complete */
+    bool rewinding;           /* pg_rewind was begun and not finished: pgdata must not be started */
+    bool usable;              /* rule 33 */
+    uint64_t need;            /* usable again once this is flushed here */
+    char incarnation[40];     /* of the agent that wrote this */
+    char last_restart_id[128];
+    struct {
+        int64_t timeline, term;
+    } wal_terms[AGENT_WAL_TERMS_MAX]; /* which term wrote which timeline (rule 28), newest last */
+    size_t wal_term_count;
+};
+
+struct agent;
+
+/* Both ERRC_NOT_FOUND when there is none. */
+int state_read(struct agent *ag, struct durable *ret, bool *ret_found, struct error *err) MUST_USE;
+/* On disk before it returns. On failure nothing was promised. */
+int state_write(struct agent *ag, const struct durable *d, struct error *err) MUST_USE;
+void state_note_timeline(struct durable *d, int64_t timeline, int64_t term);
+int64_t state_term_of(const struct durable *d, int64_t timeline); /* 0: unknown */
+
+/* ---- PostgreSQL's control file (control.c) --------------------------------------------------------------------- */
+
+struct control {
+    char state[48];
+    char system_identifier[24];
+    uint64_t checkpoint, min_recovery;
+    int64_t timeline; /* the newest of checkpoint and minimum recovery point */
+    int64_t wal_segment_bytes;
+    int64_t limits[5]; /* what a hot standby must have at least, in the order of conf_limit_names */
+};
+/* Runs pg_controldata. */
+int control_read(struct agent *ag, struct control *ret, struct error *err) MUST_USE;
+bool control_was_primary(const struct control *c);
+bool control_is_clean_primary(const struct control *c);
+/* The end of the record that begins at c->checkpoint: read from the WAL itself. */
+int control_checkpoint_end(struct agent *ag, const struct control *c, uint64_t *ret, struct error *err) MUST_USE;
+/* The greatest timeline of any WAL segment in pgdata; at least `least`. */
+int64_t control_wal_timeline(struct agent *ag, int64_t least);
+
+/* ---- configuration files (conf.c, hba.c) ----------------------------------------------------------------------- */
+
+enum conf_role { CONF_PRIMARY, CONF_STANDBY, CONF_FROZEN };
+
+struct conf_input {
+    const struct paths *path;
+    const struct agent_config *config;
+    enum conf_role role;
+    const struct json *source;     /* CONF_STANDBY: the peer to stream from */
+    const struct control *control; /* standbys: floors of the hot-standby limits; may be NULL */
+    bool has_os_user;              /* the name below is known: peer authentication */
+    str os_user;
+};
+int conf_text(struct arena *a, const struct conf_input *in, str *ret, struct error *err) MUST_USE;
+str hba_text(struct arena *a, const struct conf_input *in);
+str ident_text(struct arena *a, const struct conf_input *in);
+str pgbackrest_text(struct arena *a, const struct conf_input *in);
+/* Key words for libpq and for primary_conninfo: as a conninfo string (values quoted). */
+str conf_conninfo(struct arena *a, const struct conf_input *in, const struct json *peer, const char *database);
+/* "pg-1" → "pgi_pg_1" */
+str conf_slot_name(struct arena *a, str instance);
+const struct json *config_peer(const struct agent_config *c, str name);
+/* A parameter that standbys need at least as high as their primary: its position in control.limits, or -1. */
+int conf_limit_index(str name);
+/* What the configuration wants of them, PostgreSQL's or our default where it says nothing. */
+void conf_wanted_limits(const struct agent_config *c, int64_t ret[5]);
+extern const char *const conf_limit_names[5];
+/* Writes all files that differ; *ret_changed tells whether a reload is due. */
+int conf_write(struct agent *ag, enum conf_role role, bool *ret_changed, struct error *err) MUST_USE;
+
+/* ---- the postmaster (postgres_proc.c) -------------------------------------------------------------------------- */
+
+enum stop_mode { STOP_FAST, STOP_IMMEDIATE };
+
+struct postmaster {
+    pid_t pid; /* 0: none */
+    int pid_fd;
+    bool is_ready;   /* accepts connections */
+    bool as_standby; /* started in recovery and not promoted since */
+    int64_t started_at_s;
+};
+
+int postgres_start(struct agent *ag, bool as_standby, struct error *err) MUST_USE;
+/* Until it accepts connections; commands are served meanwhile. ERRC_CANCELLED: a command stopped it; ERRC_UNAVAILABLE:
+ * it died. */
+int postgres_wait_ready(struct agent *ag, int64_t deadline_ns, struct error *err) MUST_USE;
+/* True when it died by itself since the last look: every process of it was reaped. */
+bool postgres_has_died(struct agent *ag);
+/* Escalates: fast → immediate after patience_ms → SIGKILL of everything. When it returns nothing of it runs. */
+int postgres_stop(struct agent *ag, enum stop_mode mode, int64_t patience_ms, struct error *err) MUST_USE;
+void postgres_reload(struct agent *ag);
+/* Processes of an earlier agent's PostgreSQL: ended; then the lock is ours. */
+int postgres_take_lock(struct agent *ag, struct error *err) MUST_USE;
+
+/* ---- long children (child.c) ----------------------------------------------------------------------------------- */
+
+struct child_options {
+    const char *const *argv;
+    int64_t deadline_ns;
+    void (*on_line)(struct agent *ag, str line); /* of its standard error; may be NULL */
+};
+/* Runs to its end while commands go on being served. ERRC_CANCELLED: one of them made it pointless. */
+int child_run(struct agent *ag, const struct child_options *o, struct error *err) MUST_USE;
+
+/* ---- libpq (pg.c) ---------------------------------------------------------------------------------------------- */
+
+struct pg;
+struct pg_rows {
+    size_t rows, columns;
+    const str *cells; /* row by row; a NULL has ptr NULL */
+};
+int pg_connect(const char *conninfo, int64_t deadline_ns, struct pg **ret, struct error *err) MUST_USE;
+void pg_close(struct pg *c);
+DEFINE_CLEANUP(struct pg *, pg_close, pg_closep);
+int pg_query(struct pg *c, struct arena *a, const char *sql, const char *const *params, int64_t deadline_ns,
+             struct pg_rows *ret, struct error *err) MUST_USE;
+str pg_cell(const struct pg_rows *rows, size_t row, size_t column);
+bool pg_is_true(const struct pg_rows *rows, size_t row, size_t column);
+/* Quoted for SQL. */
+str pg_literal(struct pg *c, struct arena *a, str text);
+str pg_identifier(struct pg *c, struct arena *a, str name);
+/* The SCRAM verifier of a password: what the server stores; the password itself never travels. */
+int pg_scram(struct pg *c, struct arena *a, str user, str password, str *ret, struct error *err) MUST_USE;
+/* The own server, as superuser over its socket. Any thread. */
+int pg_connect_local(struct agent *ag, const char *database, int64_t deadline_ns, struct pg **ret, struct error *err)
+    MUST_USE;
+/* Another instance's database `postgres` with our certificate. */
+int pg_connect_peer(struct agent *ag, const struct json *peer, int64_t deadline_ns, struct pg **ret, struct error *err)
+    MUST_USE;
+
+/* ---- operations of the worker ---------------------------------------------------------------------------------- */
+
+int initdb_run(struct agent *ag, struct error *err) MUST_USE; /* initdb.c */
+/* Puts pgdata_new in the place of pgdata. */
+int data_replace(struct agent *ag, struct error *err) MUST_USE;
+int roles_ensure(struct agent *ag, struct error *err) MUST_USE;  /* roles.c: primary */
+int slots_ensure(struct agent *ag, struct error *err) MUST_USE;  /* slots.c */
+int slots_advance(struct agent *ag, struct error *err) MUST_USE; /* slots.c: standby */
+/* A copy or rewind begins: persists usable = false, then what the source has flushed by now as need (rule 33). */
+int unusable_until_caught_up(struct agent *ag, const struct json *source, bool rewinding, struct error *err) MUST_USE;
+int source_flushed(struct agent *ag, const struct json *source, uint64_t *ret, struct error *err) MUST_USE;
+/* Received and flushed, of the running standby. */
+bool position_ask(struct agent *ag, uint64_t *ret);
+int join_copy(struct agent *ag, const struct json *source, struct error *err) MUST_USE;  /* join.c */
+int rewind_run(struct agent *ag, const struct json *source, struct error *err) MUST_USE; /* rewind.c */
+
+/* What a standby may do about its WAL before it follows a primary (follow.c). */
+enum follow_verdict { FOLLOW_OK, FOLLOW_REWIND, FOLLOW_COPY, FOLLOW_WAIT };
+/* FOLLOW_WAIT: the source cannot be asked or is not the primary of this term yet; err says why. */
+enum follow_verdict follow_check(struct agent *ag, const struct json *source, struct error *err);
+
+/* history.c: rule 28 */
+bool history_is_comment(str text);
+/* Where `timeline` ends according to a history file; false when it is no ancestor. */
+bool history_fork(str text, int64_t timeline, uint64_t *ret_lsn);
+/* Puts comment-only files on every number between own and target. */
+int history_skip(struct agent *ag, int64_t own, int64_t target, struct error *err) MUST_USE;
+/* Before a start in recovery: removes such files above own, unless a real one above them has it as an ancestor. */
+int history_prune(struct agent *ag, int64_t own, struct error *err) MUST_USE;
+
+/* promote.c */
+int freeze_run(struct agent *ag, int64_t deadline_ns, struct error *err) MUST_USE;
+int promote_run(struct agent *ag, struct error *err) MUST_USE;
+/* Reads pg_control when it is not known; false when that fails. */
+bool control_refresh(struct agent *ag);
+void report_fill(struct agent *ag, struct arena *a, struct agent_report *ret);
+
+/* ---- commands (commands.c) ------------------------------------------------------------------------------------- */
+
+struct command {
+    struct http_deferred *deferred; /* NULL: from inside */
+    bool is_shutdown;               /* inside: SIGTERM */
+};
+/* Serves what is queued. Worker only; may be called from inside a long operation. */
+void commands_run(struct agent *ag);
+/* An operation that a command made pointless must stop. */
+bool commands_want_abort(const struct agent *ag);
+
+/* ---- what others see (board.c) --------------------------------------------------------------------------------- */
+
+struct board {
+    int64_t wanted_limits[5]; /* the worker's: what the configuration says of conf_limit_names */
+    int64_t nonce;            /* of the newest status line */
+    /* the worker's words */
+    enum agent_phase phase;
+    char message[480];
+    char progress[120];
+    int64_t term, config_version, started_at_s, wal_term;
+    bool granted, running, usable, frozen;
+    bool is_ready; /* PostgreSQL accepts connections: worth probing */
+    char last_restart_id[128];
+    char system_identifier[24];
+    /* the prober's */
+    bool in_recovery, streaming, health_ok, write_probe_ok, pending_restart, restart_primary_first;
+    int64_t timeline, sessions, data_used_bytes, data_free_bytes;
+    uint64_t lsn, flush_lsn, replay_lsn;
+    double lag_seconds;
+    char version[32];
+    char pending_names[256];
+    char health_error[240];
+    struct arena *replication_arena;
+    const struct json *replication;
+    /* the backup's */
+    struct arena *task_arena;
+    const struct json *task;
+    /* the leader's newest word (http.c) */
+    int64_t word_term, word_ns;
+    bool word_grant, word_may_start;
+};
+
+void board_say(struct agent *ag, enum agent_phase phase, const char *fmt, ...) PRINTF(3, 4);
+void board_progress(struct agent *ag, const char *fmt, ...) PRINTF(2, 3);
+/* Takes the worker's own facts over and sends the status when anything changed. */
+void board_update(struct agent *ag);
+/* Sends the status to every open stream now. Any thread. */
+void board_publish(struct agent *ag);
+struct agent_status board_status(struct agent *ag, struct arena *a); /* with the lock held */
+
+/* ---- the whole ------------------------------------------------------------------------------------------------- */
+
+struct agent {
+    struct arena *arena;
+    struct bootstrap boot;
+    struct paths path;
+    char os_user[64];
+    char incarnation[40], previous_incarnation[40];
+    int lock_fd, pid_file_fd;
+    int wake_fd;  /* eventfd: the worker has something to do */
+    int probe_fd; /* eventfd: the prober shall look now */
+    struct queue *commands;
+    struct http_server *_Atomic server; /* NULL until it listens */
+    struct list streams;                /* the loop's: open status streams */
+    size_t stream_count;
+    struct pool *tasks; /* checkpoints, pgBackRest */
+    atomic_bool is_backup_running;
+    _Atomic int64_t port;  /* of PostgreSQL, for every thread */
+    atomic_bool is_ending; /* all threads */
+
+    /* the worker's alone */
+    struct durable durable;
+    struct arena *config_arena;
+    struct agent_config config;
+    bool has_config;
+    struct postmaster pm;
+    struct control control;
+    bool has_control;
+    bool is_busy;          /* a child of ours works on pgdata */
+    bool is_stopping;      /* the agent ends */
+    bool is_frozen;        /* the running standby has no source, checked */
+    bool stopped_by_order; /* prepare(stop) of this term */
+    bool is_failed;        /* phase failed until the leader says something new */
+    bool remove_data;
+    enum stop_mode shutdown_mode;
+    int64_t may_write_term;       /* this incarnation may run writable in that term */
+    int64_t crashed_ns;           /* when it died by itself; 0: it did not */
+    int64_t ready_term;           /* roles and databases of the primary are in place for this configuration … */
+    int64_t ready_config_version; /* … and version */
+    int64_t retry_ns;             /* a failed operation is tried again then */
+    int64_t retry_ms;
+    int64_t housekeeping_ns;
+    int64_t followed_term; /* the running standby was pointed to the primary of this term */
+    int64_t lost_ns;       /* not streaming: look at the primary again then */
+    bool must_copy;        /* a rewind failed */
+    char source[256];      /* the primary that a copy or rewind takes from; empty: a child that needs none */
+    char restart_id[128];  /* wanted, not yet done */
+
+    pthread_mutex_t lock; /* protects the board */
+    struct board board;
+};
+
+void agent_wake(struct agent *ag);
+void agent_probe_now(struct agent *ag);
+const char *agent_bin(struct agent *ag, struct arena *a, const char *program);
+void *supervisor_main(void *arg);                                   /* supervisor.c: the worker */
+void *probes_main(void *arg);                                       /* probes.c */
+int agent_http_start(struct agent *ag, struct error *err) MUST_USE; /* http.c */
+int bootstrap_read(struct agent *ag, const char *dir, struct error *err) MUST_USE;
+void checkpoint_in_background(struct agent *ag); /* backup.c */
+int backup_begin(struct agent *ag, const struct json *body, struct error *err) MUST_USE;
+void backup_prepare_repositories(struct agent *ag);
+
+#endif

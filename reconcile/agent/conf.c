@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * PostgreSQL's configuration as text, a pure function of the leader's configuration and the role; and the writing of
+ * all files that differ. The files lie outside pgdata, so that neither a base backup nor pg_rewind touches them.
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "base/fs.h"
+#include "base/strbuf.h"
+
+#define CONF_MAX_BYTES (1u << 20)
+
+const char *const conf_limit_names[5] = { "max_connections", "max_worker_processes", "max_wal_senders",
+                                          "max_prepared_transactions", "max_locks_per_transaction" };
+/* PostgreSQL's own defaults of the same. */
+static const int64_t limit_defaults[5] = { 100, 8, 32, 0, 64 };
+
+/* Ours unless the user says otherwise. */
+static const char defaults_text[] = "max_wal_senders = 32\n"
+                                    "max_replication_slots = 32\n"
+                                    "wal_retrieve_retry_interval = 500ms\n"
+                                    "wal_receiver_status_interval = 1s\n"
+                                    "wal_receiver_timeout = 10s\n"
+                                    "wal_sender_timeout = 10s\n"
+                                    "tcp_keepalives_idle = 10\n"
+                                    "tcp_keepalives_interval = 3\n"
+                                    "tcp_keepalives_count = 3\n"
+                                    "log_line_prefix = '%m [%p] %q%u@%d '\n"
+                                    "log_timezone = 'UTC'\n";
+
+int conf_limit_index(str name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(conf_limit_names); i++)
+        if (str_eq_z(name, conf_limit_names[i]))
+            return (int)i;
+    return -1;
+}
+
+const struct json *config_peer(const struct agent_config *c, str name)
+{
+    for (size_t i = 0; i < json_count(c->peers); i++)
+        if (str_eq(json_str_at(json_item(c->peers, i), "name"), name))
+            return json_item(c->peers, i);
+    return NULL;
+}
+
+/* As PostgreSQL's configuration scanner reads it back: quotes doubled, backslashes escaped, no raw line end. */
+static void add_quoted(struct strbuf *b, str value)
+{
+    strbuf_add_char(b, '\'');
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.ptr[i];
+        if (c == '\'')
+            strbuf_add(b, S("''"));
+        else if (c == '\\')
+            strbuf_add(b, S("\\\\"));
+        else if (c == '\n')
+            strbuf_add(b, S("\\n"));
+        else if (c == '\r')
+            strbuf_add(b, S("\\r"));
+        else
+            strbuf_add_char(b, c);
+    }
+    strbuf_add_char(b, '\'');
+}
+
+static void add_setting(struct strbuf *b, const char *name, str value)
+{
+    strbuf_addf(b, "%s = ", name);
+    add_quoted(b, value);
+    strbuf_add_char(b, '\n');
+}
+
+static int add_parameters(struct strbuf *b, const struct json *parameters, struct error *err)
+{
+    for (size_t i = 0; i < json_count(parameters); i++) {
+        const struct json_member *m = &parameters->members[i];
+        if (m->key.len == 0 || !str_is_all_of(m->key, S("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                                        "0123456789_.")))
+            return error_set(err, ERRC_INVALID, "parameter \"%.*s\" is no name of a parameter", STR_ARG(m->key));
+        if (m->value->type != JSON_STRING || memchr(m->value->text.ptr, '\0', m->value->text.len))
+            return error_set(err, ERRC_INVALID, "parameter \"%.*s\" must be a text", STR_ARG(m->key));
+        strbuf_addf(b, "%.*s = ", STR_ARG(m->key));
+        add_quoted(b, m->value->text);
+        strbuf_add_char(b, '\n');
+    }
+    return 0;
+}
+
+void conf_wanted_limits(const struct agent_config *c, int64_t ret[5])
+{
+    for (size_t i = 0; i < ARRAY_LEN(conf_limit_names); i++) {
+        ret[i] = limit_defaults[i];
+        (void)str_to_i64(json_str(json_get(c->parameters, str_from(conf_limit_names[i]))), &ret[i]);
+    }
+}
+
+/* A hot standby refuses to start below its primary's limits: what pg_control says is the floor. */
+static void add_limit_floors(struct strbuf *b, const struct conf_input *in)
+{
+    if (in->role == CONF_PRIMARY || !in->control)
+        return;
+    int64_t wanted[5];
+    conf_wanted_limits(in->config, wanted);
+    for (size_t i = 0; i < ARRAY_LEN(conf_limit_names); i++)
+        if (in->control->limits[i] > wanted[i])
+            strbuf_addf(b, "%s = %lld\n", conf_limit_names[i], (long long)in->control->limits[i]);
+}
+
+str conf_slot_name(struct arena *a, str instance)
+{
+    str name = arena_printf(a, "pgi_%.*s", STR_ARG(instance));
+    char *z = arena_z(a, str_first(name, 63));
+    for (char *c = z; *c; c++)
+        if (!((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9')))
+            *c = '_';
+    return str_from(z);
+}
+
+static void add_conninfo_value(struct strbuf *b, const char *key, str value)
+{
+    strbuf_addf(b, "%s%s='", b->len > 0 ? " " : "", key);
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.ptr[i] == '\'' || value.ptr[i] == '\\')
+            strbuf_add_char(b, '\\');
+        strbuf_add_char(b, value.ptr[i]);
+    }
+    strbuf_add_char(b, '\'');
+}
+
+str conf_conninfo(struct arena *a, const struct conf_input *in, const struct json *peer, const char *database)
+{
+    STRBUF_AUTO b = STRBUF_INIT(8192);
+    add_conninfo_value(&b, "host", json_str_at(peer, "host"));
+    strbuf_addf(&b, " port=%lld", (long long)json_int_at(peer, "port", 5432));
+    add_conninfo_value(&b, "user", S(AGENT_REPLICA_ROLE));
+    if (database)
+        add_conninfo_value(&b, "dbname", str_from(database));
+    add_conninfo_value(&b, "application_name", in->config->instance);
+    strbuf_add(&b, S(" sslmode=verify-ca gssencmode=disable connect_timeout=3 keepalives_idle=5 keepalives_interval=2"
+                     " keepalives_count=3 tcp_user_timeout=10000"));
+    add_conninfo_value(&b, "sslrootcert", arena_printf(a, "%s/ca.crt", in->path->pki));
+    add_conninfo_value(&b, "sslcert", arena_printf(a, "%s/server.crt", in->path->pki));
+    add_conninfo_value(&b, "sslkey", arena_printf(a, "%s/server.key", in->path->pki));
+    return strbuf_to_arena(&b, a);
+}
+
+static str pgbackrest_command(struct arena *a, const struct conf_input *in, const char *rest)
+{
+    return arena_printf(a, "pgbackrest --config=%s --stanza=%.*s %s", in->path->pgbackrest_file,
+                        STR_ARG(in->config->cluster_name), rest);
+}
+
+static void add_wal(struct arena *a, struct strbuf *b, const struct conf_input *in)
+{
+    const struct agent_config *c = in->config;
+    bool has_repository = json_count(c->repositories) > 0;
+    bool is_logical = str_eq(json_str(json_get(c->parameters, S("wal_level"))), S("logical"));
+    bool follows = in->role == CONF_STANDBY && in->source;
+    add_setting(b, "wal_level", is_logical ? S("logical") : S("replica"));
+    /* On from the start, so that a repository can be added without a restart. */
+    add_setting(b, "archive_mode", S("on"));
+    add_setting(b, "archive_command",
+                has_repository ? pgbackrest_command(a, in, "archive-push \"%p\"") : S("/bin/true"));
+    add_setting(b, "restore_command",
+                has_repository && follows ? pgbackrest_command(a, in, "archive-get %f \"%p\"") : S(""));
+    add_setting(b, "primary_conninfo", follows ? conf_conninfo(a, in, in->source, NULL) : S(""));
+    add_setting(b, "primary_slot_name", follows ? conf_slot_name(a, c->instance) : S(""));
+    add_setting(b, "recovery_target_timeline", S("latest"));
+    add_setting(b, "synchronous_standby_names", in->role == CONF_PRIMARY ? c->synchronous_standby_names : S(""));
+}
+
+int conf_text(struct arena *a, const struct conf_input *in, str *ret, struct error *err)
+{
+    const struct agent_config *c = in->config;
+    STRBUF_AUTO b = STRBUF_INIT(CONF_MAX_BYTES);
+    strbuf_add(&b, S("# Written by postgres-agent: changes made here are overwritten.\n"));
+    strbuf_add(&b, str_from(defaults_text));
+    int r = add_parameters(&b, c->parameters, err);
+    if (r != 0)
+        return r;
+    strbuf_add(&b, S("# What follows is the agent's and wins.\n"));
+    add_limit_floors(&b, in);
+    add_setting(&b, "cluster_name", c->instance);
+    add_setting(&b, "listen_addresses", c->host);
+    strbuf_addf(&b, "port = %lld\n", (long long)c->port);
+    add_setting(&b, "unix_socket_directories", str_from(in->path->sock));
+    add_setting(&b, "unix_socket_permissions", S("0700"));
+    add_setting(&b, "data_directory", str_from(in->path->pgdata));
+    add_setting(&b, "hba_file", str_from(in->path->hba_file));
+    add_setting(&b, "ident_file", str_from(in->path->ident_file));
+    add_setting(&b, "ssl", S("on"));
+    add_setting(&b, "ssl_cert_file", arena_printf(a, "%s/server.crt", in->path->pki));
+    add_setting(&b, "ssl_key_file", arena_printf(a, "%s/server.key", in->path->pki));
+    add_setting(&b, "ssl_ca_file", arena_printf(a, "%s/ca.crt", in->path->pki));
+    add_setting(&b, "password_encryption", S("scram-sha-256"));
+    add_setting(&b, "hot_standby", S("on"));
+    add_setting(&b, "fsync", S("on"));
+    add_setting(&b, "full_page_writes", S("on"));
+    add_setting(&b, "logging_collector", S("off"));
+    add_setting(&b, "log_destination", S("stderr"));
+    /* After a crash the agent says so before anything runs again (rules 34, 44). */
+    add_setting(&b, "restart_after_crash", S("off"));
+    add_wal(a, &b, in);
+    *ret = strbuf_to_arena(&b, a);
+    return strbuf_check(&b, err);
+}
+
+/* ---- files --------------------------------------------------------------------------------------------------- */
+
+static int write_if_changed(struct arena *a, const char *path, str text, bool *changed, struct error *err)
+{
+    str old;
+    if (fs_read(a, path, CONF_MAX_BYTES, &old, NULL) == 0 && str_eq(old, text))
+        return 0;
+    *changed = true;
+    return fs_write_atomic(path, text, 0600, err);
+}
+
+static int write_pki(struct agent *ag, struct arena *a, bool *changed, struct error *err)
+{
+    const struct {
+        const char *name;
+        str text;
+    } files[] = { { "ca.crt", ag->config.ca_pem },
+                  { "server.crt", ag->config.certificate_pem },
+                  { "server.key", ag->config.private_key_pem } };
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        int r =
+            write_if_changed(a, arena_printf(a, "%s/%s", ag->path.pki, files[i].name).ptr, files[i].text, changed, err);
+        if (r != 0)
+            return r;
+    }
+    return 0;
+}
+
+int conf_write(struct agent *ag, enum conf_role role, bool *ret_changed, struct error *err)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    struct conf_input in = {
+        .path = &ag->path,
+        .config = &ag->config,
+        .role = role,
+        .source = role == CONF_STANDBY ? config_peer(&ag->config, ag->config.primary) : NULL,
+        .control = ag->has_control ? &ag->control : NULL,
+        .has_os_user = ag->os_user[0] != '\0',
+        .os_user = str_from(ag->os_user),
+    };
+    *ret_changed = false;
+    str text;
+    int r = conf_text(a, &in, &text, err);
+    if (r == 0)
+        r = write_pki(ag, a, ret_changed, err);
+    if (r == 0)
+        r = write_if_changed(a, ag->path.hba_file, hba_text(a, &in), ret_changed, err);
+    if (r == 0)
+        r = write_if_changed(a, ag->path.ident_file, ident_text(a, &in), ret_changed, err);
+    if (r == 0)
+        r = write_if_changed(a, ag->path.pgbackrest_file, pgbackrest_text(a, &in), ret_changed, err);
+    /* Last, because it names the others. */
+    return r == 0 ? write_if_changed(a, ag->path.conf_file, text, ret_changed, err) : r;
+}

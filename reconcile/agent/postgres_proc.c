@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The postmaster as a process: start without a shell, readiness from its own pid file, stops that escalate by our own
+ * timers, and proof that nothing of it is left. Every process of the instance has inherited the descriptor of the lock
+ * file, which is how its processes are told from all others.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/process.h"
+
+#define READY_POLL_MS 3
+#define IMMEDIATE_PATIENCE_MS 3000
+#define KILL_PATIENCE_MS 10000
+#define ORPHAN_PATIENCE_MS 1000
+#define LOCK_PATIENCE_MS 2000
+#define PID_FILE_STATUS_LINE 8
+
+/* ---- processes that hold the lock ---------------------------------------------------------------------------- */
+
+static bool is_same_file(const char *path, const char *other)
+{
+    struct stat x, y;
+    return stat(path, &x) == 0 && stat(other, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Works in our data folder and has the lock file open: the platform that only tries the lock does not work there. */
+static bool holds_lock(struct agent *ag, pid_t pid, const struct stat *lock)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/%d/cwd", (int)pid);
+    if (!is_same_file(path, ag->path.pgdata) && !is_same_file(path, ag->path.dir))
+        return false;
+    (void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return false;
+    bool found = false;
+    for (struct dirent *e; !found && (e = readdir(dir));) {
+        struct stat st;
+        found = fstatat(dirfd(dir), e->d_name, &st, 0) == 0 && st.st_dev == lock->st_dev && st.st_ino == lock->st_ino;
+    }
+    (void)closedir(dir);
+    return found;
+}
+
+/* SIGKILLs every process but ours that holds the lock; *ret_fd: one of them to wait for, -1 when there was none. */
+static int kill_lock_holders(struct agent *ag, int *ret_fd, struct error *err)
+{
+    struct stat lock;
+    *ret_fd = -1;
+    if (fstat(ag->lock_fd, &lock) != 0)
+        return error_set_sys(err, errno, "looking at the lock");
+    DIR *proc = opendir("/proc");
+    if (!proc)
+        return error_set_sys(err, errno, "opening /proc");
+    for (struct dirent *e; (e = readdir(proc));) {
+        int64_t pid;
+        if (!str_to_i64(str_from(e->d_name), &pid) || pid == getpid() || !holds_lock(ag, (pid_t)pid, &lock))
+            continue;
+        int fd = pidfd_open((pid_t)pid, 0);
+        if (fd < 0)
+            continue;
+        (void)pidfd_send_signal(fd, SIGKILL, NULL, 0);
+        fs_closep(ret_fd);
+        *ret_fd = fd;
+    }
+    (void)closedir(proc);
+    return 0;
+}
+
+/* Nothing of the instance but us is left when this returns 0. */
+static int end_lock_holders(struct agent *ag, struct error *err)
+{
+    int64_t deadline_ns = deadline_in_ms(KILL_PATIENCE_MS);
+    for (;;) {
+        FD_AUTO fd = -1;
+        int r = kill_lock_holders(ag, &fd, err);
+        if (r != 0 || fd < 0)
+            return r;
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        (void)poll(&p, 1, deadline_left_ms(deadline_ns));
+        if (deadline_has_passed(deadline_ns))
+            return error_set(err, ERRC_TIMEOUT, "processes of PostgreSQL do not end by SIGKILL (a hanging disk?)");
+    }
+}
+
+/* ---- start --------------------------------------------------------------------------------------------------- */
+
+static int write_signal_file(struct agent *ag, bool as_standby, struct error *err)
+{
+    char path[4096];
+    (void)snprintf(path, sizeof(path), "%s/recovery.signal", ag->path.pgdata);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return error_set_sys(err, errno, "removing \"%s\"", path);
+    (void)snprintf(path, sizeof(path), "%s/promote", ag->path.pgdata);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return error_set_sys(err, errno, "removing \"%s\"", path);
+    (void)snprintf(path, sizeof(path), "%s/standby.signal", ag->path.pgdata);
+    if (as_standby)
+        return fs_exists(path) ? 0 : fs_write_atomic(path, S(""), 0600, err);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return error_set_sys(err, errno, "removing \"%s\"", path);
+    return fs_sync_dir(ag->path.pgdata, err);
+}
+
+int postgres_start(struct agent *ag, bool as_standby, struct error *err)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    int r = write_signal_file(ag, as_standby, err);
+    if (r != 0)
+        return r;
+    FD_AUTO log = open(ag->path.postgres_log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (log < 0)
+        return error_set_sys(err, errno, "opening \"%s\"", ag->path.postgres_log);
+    const char *argv[] = { agent_bin(ag, a, "postgres"),
+                           "-D",
+                           ag->path.pgdata,
+                           "-c",
+                           arena_printf(a, "config_file=%s", ag->path.conf_file).ptr,
+                           NULL };
+    const char *env[] = { "PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj", "PG_OOM_ADJUST_VALUE=0", NULL };
+    const struct process_spec spec = { .argv = argv,
+                                       .env = env,
+                                       .cwd = ag->path.dir,
+                                       .own_session = true,
+                                       .stdout_fd = log,
+                                       .stderr_fd = log,
+                                       .keep_fds = &ag->lock_fd,
+                                       .keep_fd_count = 1 };
+    struct postmaster pm = { .as_standby = as_standby, .started_at_s = clock_realtime_ns() / NS_PER_S };
+    r = process_start(&spec, &pm.pid, err);
+    if (r != 0)
+        return r;
+    pm.pid_fd = pidfd_open(pm.pid, 0);
+    if (pm.pid_fd < 0) {
+        r = error_set_sys(err, errno, "watching PostgreSQL");
+        (void)kill(pm.pid, SIGKILL);
+        (void)waitpid(pm.pid, NULL, 0);
+        return r;
+    }
+    ag->pm = pm;
+    ag->has_control = false;
+    ag->is_frozen = false;
+    ag->crashed_ns = 0;
+    log_info("PostgreSQL starts", LOG_INT("pid", pm.pid), LOG_BOOL("standby", as_standby));
+    return 0;
+}
+
+/* The status line of our own postmaster's pid file: "ready", "standby", "starting"; empty when not there yet. */
+static str read_status_line(struct agent *ag, struct arena *a)
+{
+    str text;
+    if (fs_read(a, arena_printf(a, "%s/postmaster.pid", ag->path.pgdata).ptr, 8192, &text, NULL) != 0)
+        return S("");
+    int number = 1;
+    for (str rest = text, line; str_next_field(&rest, '\n', &line); number++) {
+        int64_t pid;
+        if (number == 1 && (!str_to_i64(str_trim(line), &pid) || pid != ag->pm.pid))
+            return S("");
+        if (number == PID_FILE_STATUS_LINE)
+            return str_trim(line);
+    }
+    return S("");
+}
+
+int postgres_wait_ready(struct agent *ag, int64_t deadline_ns, struct error *err)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    pid_t pid = ag->pm.pid;
+    for (;;) {
+        if (str_eq(read_status_line(ag, a), S("ready"))) {
+            ag->pm.is_ready = true;
+            return 0;
+        }
+        struct pollfd fds[] = { { .fd = ag->pm.pid_fd, .events = POLLIN }, { .fd = ag->wake_fd, .events = POLLIN } };
+        (void)poll(fds, ARRAY_LEN(fds), READY_POLL_MS);
+        if (fds[0].revents)
+            return error_set(err, ERRC_UNAVAILABLE, "PostgreSQL ended while it started");
+        if (fds[1].revents)
+            commands_run(ag);
+        if (ag->pm.pid != pid)
+            return error_set(err, ERRC_CANCELLED, "stopped while it started");
+        if (commands_want_abort(ag) || deadline_has_passed(deadline_ns))
+            return error_set(err, ERRC_TIMEOUT, "PostgreSQL is still starting");
+    }
+}
+
+/* ---- end ----------------------------------------------------------------------------------------------------- */
+
+static void forget(struct agent *ag)
+{
+    fs_closep(&ag->pm.pid_fd);
+    ag->pm = (struct postmaster) { .pid_fd = -1 };
+    ag->is_frozen = false;
+    ag->has_control = false;
+}
+
+static bool wait_end(struct agent *ag, int64_t ms)
+{
+    int64_t deadline_ns = deadline_in_ms(ms);
+    struct pollfd fd = { .fd = ag->pm.pid_fd, .events = POLLIN };
+    int n;
+    do
+        n = poll(&fd, 1, deadline_left_ms(deadline_ns));
+    while (n < 0 && errno == EINTR);
+    return n > 0;
+}
+
+static int reap(struct agent *ag, struct error *err)
+{
+    int status = 0;
+    pid_t pid;
+    do
+        pid = waitpid(ag->pm.pid, &status, 0);
+    while (pid < 0 && errno == EINTR);
+    /* Its children look at the death of their parent sooner or later; we don't wait for that. */
+    int r = end_lock_holders(ag, err);
+    if (r != 0)
+        return r;
+    log_info("PostgreSQL ended", LOG_INT("pid", ag->pm.pid),
+             LOG_INT("exit", WIFEXITED(status) ? WEXITSTATUS(status) : -1),
+             LOG_INT("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0));
+    forget(ag);
+    return 0;
+}
+
+bool postgres_has_died(struct agent *ag)
+{
+    if (ag->pm.pid == 0 || !wait_end(ag, 0))
+        return false;
+    struct error err;
+    if (reap(ag, &err) != 0) {
+        log_error("PostgreSQL died, but not all of it", LOG_ERROR(&err));
+        return false;
+    }
+    return true;
+}
+
+int postgres_stop(struct agent *ag, enum stop_mode mode, int64_t patience_ms, struct error *err)
+{
+    if (ag->pm.pid == 0)
+        return 0;
+    if (mode == STOP_FAST) {
+        (void)pidfd_send_signal(ag->pm.pid_fd, SIGINT, NULL, 0);
+        if (wait_end(ag, patience_ms))
+            return reap(ag, err);
+        log_warn("fast stop takes too long: stopping at once", LOG_INT("after_ms", patience_ms));
+    }
+    (void)pidfd_send_signal(ag->pm.pid_fd, SIGQUIT, NULL, 0);
+    if (wait_end(ag, IMMEDIATE_PATIENCE_MS))
+        return reap(ag, err);
+    log_warn("immediate stop takes too long: killing");
+    (void)pidfd_send_signal(ag->pm.pid_fd, SIGKILL, NULL, 0);
+    int r = end_lock_holders(ag, err);
+    if (r != 0)
+        return r;
+    if (!wait_end(ag, KILL_PATIENCE_MS))
+        return error_set(err, ERRC_TIMEOUT, "PostgreSQL does not end by SIGKILL (a hanging disk?)");
+    return reap(ag, err);
+}
+
+void postgres_reload(struct agent *ag)
+{
+    if (ag->pm.pid != 0)
+        (void)pidfd_send_signal(ag->pm.pid_fd, SIGHUP, NULL, 0);
+}
+
+/* ---- an earlier agent's PostgreSQL --------------------------------------------------------------------------- */
+
+/* The postmaster that an agent killed by SIGKILL left behind, asked to end at once. */
+static void quit_orphan(struct agent *ag)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    struct stat lock;
+    str text, first, rest;
+    int64_t pid;
+    if (fs_read(a, arena_printf(a, "%s/postmaster.pid", ag->path.pgdata).ptr, 8192, &text, NULL) != 0)
+        return;
+    (void)str_cut(text, '\n', &first, &rest);
+    if (!str_to_i64(str_trim(first), &pid) || pid <= 1 || fstat(ag->lock_fd, &lock) != 0)
+        return;
+    /* First the descriptor, then the look: the number cannot be another process's any more. */
+    FD_AUTO fd = pidfd_open((pid_t)pid, 0);
+    if (fd < 0 || !holds_lock(ag, (pid_t)pid, &lock))
+        return;
+    log_info("stopping the PostgreSQL of an agent that died", LOG_INT("pid", pid));
+    (void)pidfd_send_signal(fd, SIGQUIT, NULL, 0);
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    (void)poll(&p, 1, ORPHAN_PATIENCE_MS);
+}
+
+int postgres_take_lock(struct agent *ag, struct error *err)
+{
+    if (flock(ag->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    quit_orphan(ag);
+    int r = end_lock_holders(ag, err);
+    if (r != 0)
+        return r;
+    /* A platform tries the lock now and then, for an instant. */
+    int64_t deadline_ns = deadline_in_ms(LOCK_PATIENCE_MS);
+    while (flock(ag->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK || deadline_has_passed(deadline_ns))
+            return error_set_sys(err, errno, "the folder is in use: \"%s\" is locked", ag->path.lock);
+        (void)poll(NULL, 0, READY_POLL_MS);
+    }
+    return 0;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Looks at PostgreSQL every half second and when asked to, on a thread and a connection of its own: one query under a
+ * deadline, and a bounded write with fsync by a forked child (a thread that hangs in the disk could not be left
+ * behind). Each look ends with a heartbeat.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "json/json_parse.h"
+
+#define QUERY_MS 1500
+#define WRITE_PROBE_MS 1000
+#define WRITE_PROBE_EVERY 4 /* looks */
+#define VOLUME_EVERY 20
+
+static const char probe_sql[] =
+    "WITH p AS (SELECT pg_is_in_recovery() AS r) "
+    "SELECT r, "
+    "CASE WHEN r THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, "
+    "CASE WHEN r THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) ELSE pg_current_wal_flush_lsn() "
+    "END, "
+    "CASE WHEN r THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, "
+    "CASE WHEN r THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver), "
+    "(SELECT timeline_id FROM pg_control_checkpoint())) "
+    "ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END, "
+    "EXISTS (SELECT 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'), "
+    "CASE WHEN r AND pg_last_wal_receive_lsn() IS DISTINCT FROM pg_last_wal_replay_lsn() "
+    "THEN extract(epoch FROM now() - pg_last_xact_replay_timestamp()) ELSE 0 END, "
+    "(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()), "
+    "current_setting('server_version'), "
+    "(SELECT system_identifier FROM pg_control_system()), "
+    "(SELECT string_agg(name || '=' || setting, ',' ORDER BY name) FROM pg_settings WHERE pending_restart), "
+    "(SELECT json_agg(json_build_object('name', application_name, 'sent_lsn', sent_lsn, 'flush_lsn', flush_lsn, "
+    "'replay_lsn', replay_lsn, 'state', state, 'sync_state', sync_state) ORDER BY application_name) "
+    "FROM pg_stat_replication WHERE usename = '" AGENT_REPLICA_ROLE "' AND state <> 'backup') "
+    "FROM p";
+
+struct prober {
+    struct agent *ag;
+    struct pg *c;
+    int64_t connected_start_s; /* of the postmaster the connection belongs to */
+    unsigned look;
+    pid_t writer; /* outstanding write probe */
+    int writer_fd;
+    int64_t writer_deadline_ns;
+};
+
+/* ---- the query ----------------------------------------------------------------------------------------------- */
+
+static int64_t int_cell(const struct pg_rows *rows, size_t column)
+{
+    int64_t n = 0;
+    (void)str_to_i64(pg_cell(rows, 0, column), &n);
+    return n;
+}
+
+static void take_lsn(const struct pg_rows *rows, size_t column, uint64_t *ret)
+{
+    uint64_t lsn;
+    if (lsn_parse(pg_cell(rows, 0, column), &lsn))
+        *ret = lsn;
+}
+
+static double seconds_cell(struct arena *a, const struct pg_rows *rows, size_t column)
+{
+    str text = pg_cell(rows, 0, column);
+    double n = 0;
+    if (text.len > 0)
+        (void)json_to_double(json_number_text(a, text), &n);
+    return n;
+}
+
+/* "max_connections=100,port=5432" → names, and whether a hot-standby limit falls. */
+static void take_pending(struct board *b, str pending)
+{
+    size_t len = 0;
+    b->pending_restart = pending.len > 0;
+    b->restart_primary_first = false;
+    b->pending_names[0] = '\0';
+    for (str rest = pending, item; str_next_field(&rest, ',', &item);) {
+        str name, value;
+        int64_t now = 0;
+        (void)str_cut(item, '=', &name, &value);
+        int limit = conf_limit_index(name);
+        if (limit >= 0 && str_to_i64(value, &now) && b->wanted_limits[limit] < now)
+            b->restart_primary_first = true;
+        if (len + name.len + 2 < sizeof(b->pending_names))
+            len += (size_t)snprintf(b->pending_names + len, sizeof(b->pending_names) - len, "%s%.*s", len ? "," : "",
+                                    STR_ARG(name));
+    }
+}
+
+static void take_replication(struct board *b, str text)
+{
+    struct arena *a = arena_new();
+    const struct json *v = NULL;
+    if (text.len == 0 || json_parse(a, text, NULL, &v, NULL) != 0)
+        v = NULL;
+    arena_free(b->replication_arena);
+    b->replication_arena = a;
+    b->replication = v;
+}
+
+static void take_result(struct prober *p, struct arena *a, const struct pg_rows *rows)
+{
+    struct agent *ag = p->ag;
+    pthread_mutex_lock(&ag->lock);
+    struct board *b = &ag->board;
+    /* A server that was stopped or promoted meanwhile: the worker knows better. */
+    if (b->is_ready && b->started_at_s == p->connected_start_s) {
+        b->in_recovery = pg_is_true(rows, 0, 0);
+        take_lsn(rows, 1, &b->lsn);
+        take_lsn(rows, 2, &b->flush_lsn);
+        take_lsn(rows, 3, &b->replay_lsn);
+        b->timeline = int_cell(rows, 4);
+        b->streaming = pg_is_true(rows, 0, 5);
+        b->lag_seconds = seconds_cell(a, rows, 6);
+        b->sessions = int_cell(rows, 7);
+        str version, packager;
+        (void)str_cut(pg_cell(rows, 0, 8), ' ', &version, &packager);
+        (void)snprintf(b->version, sizeof(b->version), "%.*s", STR_ARG(version));
+        (void)snprintf(b->system_identifier, sizeof(b->system_identifier), "%.*s", STR_ARG(pg_cell(rows, 0, 9)));
+        take_pending(b, pg_cell(rows, 0, 10));
+        take_replication(b, pg_cell(rows, 0, 11));
+        b->health_ok = true;
+        b->health_error[0] = '\0';
+    }
+    pthread_mutex_unlock(&ag->lock);
+}
+
+static void take_failure(struct prober *p, const struct error *err)
+{
+    struct agent *ag = p->ag;
+    pthread_mutex_lock(&ag->lock);
+    if (ag->board.is_ready) {
+        ag->board.health_ok = false;
+        ag->board.streaming = false;
+        (void)snprintf(ag->board.health_error, sizeof(ag->board.health_error), "%.*s",
+                       (int)sizeof(ag->board.health_error) - 1, err->text);
+    }
+    pthread_mutex_unlock(&ag->lock);
+}
+
+static void drop(struct prober *p)
+{
+    if (p->c)
+        pg_close(p->c);
+    p->c = NULL;
+}
+
+static void look(struct prober *p)
+{
+    struct agent *ag = p->ag;
+    pthread_mutex_lock(&ag->lock);
+    bool is_ready = ag->board.is_ready;
+    int64_t started_at_s = ag->board.started_at_s;
+    pthread_mutex_unlock(&ag->lock);
+    if (!is_ready || started_at_s != p->connected_start_s)
+        drop(p);
+    if (!is_ready)
+        return;
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    struct pg_rows rows;
+    struct error err;
+    int64_t deadline_ns = deadline_in_ms(QUERY_MS);
+    int r = 0;
+    p->connected_start_s = started_at_s;
+    if (!p->c)
+        r = pg_connect_local(ag, "postgres", deadline_ns, &p->c, &err);
+    if (r == 0)
+        r = pg_query(p->c, a, probe_sql, NULL, deadline_ns, &rows, &err);
+    if (r == 0) {
+        take_result(p, a, &rows);
+        return;
+    }
+    take_failure(p, &err);
+    drop(p);
+}
+
+/* ---- the disk ------------------------------------------------------------------------------------------------ */
+
+/* Between fork and _exit only system calls: other threads may hold any lock. */
+static void start_writer(struct prober *p, const char *path)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return;
+    pid_t pid = fork();
+    if (pid == 0) {
+        static const char bytes[512];
+        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        if (fd >= 0 && pwrite(fd, bytes, sizeof(bytes), 0) == (ssize_t)sizeof(bytes) && fdatasync(fd) == 0)
+            (void)!write(fds[1], "k", 1);
+        _exit(0);
+    }
+    (void)close(fds[1]);
+    if (pid < 0) {
+        (void)close(fds[0]);
+        return;
+    }
+    p->writer = pid;
+    p->writer_fd = fds[0];
+    p->writer_deadline_ns = deadline_in_ms(WRITE_PROBE_MS);
+}
+
+static void note_write(struct prober *p, bool ok)
+{
+    pthread_mutex_lock(&p->ag->lock);
+    p->ag->board.write_probe_ok = ok;
+    pthread_mutex_unlock(&p->ag->lock);
+}
+
+/* The child writes one byte when the disk has it. One that hangs is left alone: SIGKILL would not remove it. */
+static void check_writer(struct prober *p)
+{
+    if (p->writer == 0)
+        return;
+    struct pollfd fd = { .fd = p->writer_fd, .events = POLLIN };
+    if (poll(&fd, 1, 0) > 0) {
+        char c;
+        note_write(p, read(p->writer_fd, &c, 1) == 1);
+        fs_closep(&p->writer_fd);
+        (void)waitpid(p->writer, NULL, 0); /* its end of the pipe is closed: it is at its end */
+        p->writer = 0;
+    } else if (deadline_has_passed(p->writer_deadline_ns)) {
+        note_write(p, false);
+    }
+}
+
+static void probe_disk(struct prober *p)
+{
+    struct agent *ag = p->ag;
+    check_writer(p);
+    if (p->writer == 0 && p->look % WRITE_PROBE_EVERY == 0) {
+        char path[4096];
+        (void)snprintf(path, sizeof(path), "%s/probe", ag->path.run);
+        start_writer(p, path);
+    }
+    struct statvfs v;
+    if (p->look % VOLUME_EVERY == 0 && statvfs(ag->path.dir, &v) == 0) {
+        pthread_mutex_lock(&ag->lock);
+        ag->board.data_free_bytes = (int64_t)v.f_bavail * (int64_t)v.f_frsize;
+        ag->board.data_used_bytes = (int64_t)(v.f_blocks - v.f_bfree) * (int64_t)v.f_frsize;
+        pthread_mutex_unlock(&ag->lock);
+    }
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------------------ */
+
+static void wait_next(struct prober *p)
+{
+    struct agent *ag = p->ag;
+    struct pollfd fds[] = { { .fd = ag->probe_fd, .events = POLLIN },
+                            { .fd = p->writer ? p->writer_fd : -1, .events = POLLIN } };
+    int64_t deadline_ns = deadline_in_ms(AGENT_HEARTBEAT_MS);
+    while (!deadline_has_passed(deadline_ns) && !atomic_load(&ag->is_ending)) {
+        fds[1].fd = p->writer ? p->writer_fd : -1;
+        (void)poll(fds, ARRAY_LEN(fds), deadline_left_ms(deadline_ns));
+        check_writer(p);
+        if (fds[0].revents) {
+            uint64_t count;
+            (void)!read(ag->probe_fd, &count, sizeof(count));
+            return;
+        }
+    }
+}
+
+void *probes_main(void *arg)
+{
+    struct prober p = { .ag = arg, .writer_fd = -1 };
+    while (!atomic_load(&p.ag->is_ending)) {
+        look(&p);
+        probe_disk(&p);
+        board_publish(p.ag);
+        agent_wake(p.ag);
+        p.look++;
+        wait_next(&p);
+    }
+    drop(&p);
+    fs_closep(&p.writer_fd);
+    return NULL;
+}

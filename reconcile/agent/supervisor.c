@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker: looks at what the leader wants and what is, and does the next thing. Every step starts from the facts, so
+ * that it does not matter where the last one ended. The primary's part is here, the standby's in standby.c.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "standby.h"
+
+#define START_MS INT64_C(3600000) /* crash recovery takes its time; commands are served meanwhile */
+#define STOP_PATIENCE_MS 10000
+#define RETRY_FIRST_MS 200
+#define RETRY_MAX_MS 10000
+#define LOOK_MS 500
+
+enum wish { WISH_DOWN, WISH_HOLD, WISH_INITIALIZE, WISH_PRIMARY, WISH_STANDBY };
+
+static enum wish wish_of(const struct agent *ag)
+{
+    const struct agent_config *c = &ag->config;
+    if (c->stopped_reason.len > 0)
+        return WISH_DOWN;
+    if (ag->durable.granted)
+        return WISH_PRIMARY;
+    if (c->term != ag->durable.term || c->primary.len == 0)
+        return WISH_HOLD;
+    if (!str_eq(c->primary, ag->boot.instance))
+        return WISH_STANDBY;
+    return c->may_initialize && !ag->durable.has_data && !fs_exists(ag->path.pgdata) ? WISH_INITIALIZE : WISH_HOLD;
+}
+
+/* ---- the primary --------------------------------------------------------------------------------------------- */
+
+/* Whether PostgreSQL may be started writable now; *ret_wait_ms: when to look again (-1: at the next word). */
+static bool may_start_writable(struct agent *ag, int64_t *ret_wait_ms)
+{
+    pthread_mutex_lock(&ag->lock);
+    struct board b = ag->board;
+    pthread_mutex_unlock(&ag->lock);
+    bool has_word = b.word_term == ag->durable.term && b.word_grant && b.word_may_start;
+    *ret_wait_ms = -1;
+    if (ag->restart_id[0] != '\0')
+        return true;
+    if (ag->may_write_term != ag->durable.term) {
+        /* A new incarnation: only by the leader's word in this term (rule 6). */
+        if (has_word)
+            ag->may_write_term = ag->durable.term;
+        return has_word;
+    }
+    if (ag->crashed_ns == 0 || (has_word && b.word_ns > ag->crashed_ns))
+        return true;
+    int64_t grace_ms = ag->config.crash_grace_ms > 0 ? ag->config.crash_grace_ms : AGENT_CRASH_GRACE_MS;
+    int64_t since_ns = b.word_ns > ag->crashed_ns ? b.word_ns : ag->crashed_ns;
+    *ret_wait_ms = deadline_left_ms(since_ns + grace_ms * NS_PER_MS);
+    return *ret_wait_ms == 0;
+}
+
+static int start_primary(struct agent *ag, struct error *err)
+{
+    bool changed;
+    if (!ag->durable.has_data || !control_refresh(ag))
+        return error_set(err, ERRC_INVALID, "the data of the primary is missing or broken");
+    /* Granted, but not promoted yet: pg_control does not know the timeline. */
+    if (ag->durable.granted_timeline > ag->control.timeline)
+        return promote_run(ag, err);
+    board_say(ag, AGENT_STARTING, "starting as primary of term %lld", (long long)ag->durable.term);
+    int r = conf_write(ag, CONF_PRIMARY, &changed, err);
+    if (r == 0)
+        r = postgres_start(ag, false, err);
+    if (r == 0)
+        r = postgres_wait_ready(ag, deadline_in_ms(START_MS), err);
+    return r;
+}
+
+static int note_restart(struct agent *ag, struct error *err)
+{
+    struct durable next = ag->durable;
+    (void)snprintf(next.last_restart_id, sizeof(next.last_restart_id), "%s", ag->restart_id);
+    int r = state_write(ag, &next, err);
+    if (r == 0)
+        ag->durable = next;
+    ag->restart_id[0] = '\0';
+    return r;
+}
+
+int supervisor_restart(struct agent *ag, struct error *err)
+{
+    if (ag->restart_id[0] == '\0')
+        return 0;
+    log_info("restarting PostgreSQL", LOG_Z("id", ag->restart_id));
+    bool was_running = ag->pm.pid != 0;
+    if (was_running)
+        board_say(ag, AGENT_STARTING, "restarting");
+    int r = postgres_stop(ag, STOP_FAST, STOP_PATIENCE_MS, err);
+    ag->crashed_ns = 0;
+    return r == 0 ? note_restart(ag, err) : r;
+}
+
+/* What the server must contain, again for each new configuration. */
+static int maintain_primary(struct agent *ag, struct error *err)
+{
+    bool changed;
+    int r = conf_write(ag, CONF_PRIMARY, &changed, err);
+    if (r != 0)
+        return r;
+    if (changed)
+        postgres_reload(ag);
+    if (ag->ready_term == ag->durable.term && ag->ready_config_version == ag->config.version)
+        return 0;
+    r = roles_ensure(ag, err);
+    if (r == 0)
+        r = slots_ensure(ag, err);
+    if (r != 0)
+        return r;
+    backup_prepare_repositories(ag);
+    ag->ready_term = ag->durable.term;
+    ag->ready_config_version = ag->config.version;
+    agent_probe_now(ag);
+    return 0;
+}
+
+static int be_primary(struct agent *ag, int64_t *ret_wait_ms, struct error *err)
+{
+    int r = supervisor_restart(ag, err);
+    if (r != 0)
+        return r;
+    if (ag->pm.pid == 0) {
+        if (!may_start_writable(ag, ret_wait_ms)) {
+            if (ag->crashed_ns == 0)
+                board_say(ag, AGENT_STARTING, "waiting for the leader's word to start as primary of term %lld",
+                          (long long)ag->durable.term);
+            return 0;
+        }
+        r = start_primary(ag, err);
+    } else if (ag->pm.as_standby) {
+        r = promote_run(ag, err);
+    }
+    if (r != 0)
+        return r;
+    if (ag->pm.pid == 0)
+        return 0;
+    if (!ag->pm.is_ready)
+        r = postgres_wait_ready(ag, deadline_in_ms(START_MS), err);
+    if (r == 0) {
+        ag->crashed_ns = 0;
+        /* A promoted standby has its roles; what initdb made is of no use before it has them. */
+        if (ag->durable.granted_timeline > 0)
+            board_say(ag, AGENT_RUNNING, "%s", "");
+        r = maintain_primary(ag, err);
+    }
+    if (r == 0)
+        board_say(ag, AGENT_RUNNING, "%s", "");
+    *ret_wait_ms = LOOK_MS;
+    return r;
+}
+
+/* ---- the others ---------------------------------------------------------------------------------------------- */
+
+static int be_down(struct agent *ag, struct error *err)
+{
+    int r = postgres_stop(ag, STOP_FAST, STOP_PATIENCE_MS, err);
+    if (r == 0)
+        board_say(ag, AGENT_STOPPED, "%.*s", STR_ARG(ag->config.stopped_reason));
+    return r;
+}
+
+/* No primary of this term is known: a standby stands still, anything else stays down. */
+static int hold(struct agent *ag, struct error *err)
+{
+    int r = 0;
+    if (ag->pm.pid != 0 && !ag->pm.as_standby)
+        r = postgres_stop(ag, STOP_FAST, STOP_PATIENCE_MS, err);
+    else if (ag->pm.pid != 0 && ag->pm.is_ready)
+        r = freeze_run(ag, deadline_in_ms(STOP_PATIENCE_MS), err);
+    if (r != 0)
+        return r;
+    if (ag->pm.pid == 0)
+        board_say(ag, AGENT_STOPPED, "waiting for the primary of term %lld", (long long)ag->durable.term);
+    else
+        board_say(ag, AGENT_RUNNING, "frozen: waiting for the primary of term %lld", (long long)ag->durable.term);
+    return 0;
+}
+
+static int initialize(struct agent *ag, struct error *err)
+{
+    int r = initdb_run(ag, err);
+    if (r == 0)
+        agent_wake(ag);
+    return r;
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------------------ */
+
+static void note_death(struct agent *ag)
+{
+    int64_t ready_for_s = clock_realtime_ns() / NS_PER_S - ag->pm.started_at_s;
+    if (!postgres_has_died(ag))
+        return;
+    ag->crashed_ns = clock_monotonic_ns();
+    ag->ready_term = 0;
+    board_say(ag, AGENT_CRASHED, "PostgreSQL ended unexpectedly; every process of it is gone");
+    if (ready_for_s > RETRY_MAX_MS / 1000) {
+        ag->retry_ms = 0;
+        return;
+    }
+    /* One that dies soon after its start is not started again without end at full speed. */
+    ag->retry_ms = ag->retry_ms == 0                 ? RETRY_FIRST_MS
+                   : ag->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS
+                                                     : ag->retry_ms * 2;
+    ag->retry_ns = deadline_in_ms(ag->retry_ms);
+}
+
+static void note_failure(struct agent *ag, int r, const struct error *err)
+{
+    if (r == ERRC_CANCELLED) {
+        ag->retry_ns = 0;
+        return;
+    }
+    pthread_mutex_lock(&ag->lock);
+    enum agent_phase phase = ag->board.phase;
+    pthread_mutex_unlock(&ag->lock);
+    /* A promotion to a wrong timeline and a folder of somebody else get no better by trying again. */
+    ag->is_failed = r == ERRC_INVALID;
+    if (ag->is_failed) {
+        struct error why;
+        phase = AGENT_FAILED;
+        if (postgres_stop(ag, STOP_IMMEDIATE, 0, &why) != 0)
+            log_error("PostgreSQL is not stopped", LOG_ERROR(&why));
+    } else if (phase == AGENT_RUNNING && ag->pm.pid == 0) {
+        phase = AGENT_STARTING;
+    }
+    board_say(ag, phase, "%s", err->text);
+    ag->retry_ms = ag->retry_ms == 0                 ? RETRY_FIRST_MS
+                   : ag->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS
+                                                     : ag->retry_ms * 2;
+    ag->retry_ns = deadline_in_ms(ag->retry_ms);
+}
+
+/* Does the next thing; returns when to look again, -1: when something happens. */
+static int64_t step(struct agent *ag)
+{
+    int64_t wait_ms = -1;
+    struct error err;
+    int r = 0;
+    note_death(ag);
+    if (!ag->has_config) {
+        board_say(ag, AGENT_STARTING, "waiting for the configuration");
+        return -1;
+    }
+    if (ag->is_failed)
+        return -1;
+    if (!deadline_has_passed(ag->retry_ns))
+        return deadline_left_ms(ag->retry_ns);
+    switch (wish_of(ag)) {
+    case WISH_DOWN: r = be_down(ag, &err); break;
+    case WISH_HOLD: r = hold(ag, &err); break;
+    case WISH_INITIALIZE: r = initialize(ag, &err); break;
+    case WISH_PRIMARY: r = be_primary(ag, &wait_ms, &err); break;
+    case WISH_STANDBY: r = standby_step(ag, &wait_ms, &err); break;
+    }
+    if (r != 0) {
+        note_failure(ag, r, &err);
+        return ag->retry_ns ? deadline_left_ms(ag->retry_ns) : 0;
+    }
+    ag->retry_ns = 0;
+    if (ag->pm.is_ready && clock_realtime_ns() / NS_PER_S - ag->pm.started_at_s > RETRY_MAX_MS / 1000)
+        ag->retry_ms = 0;
+    return wait_ms;
+}
+
+static void wait_for_something(struct agent *ag, int64_t ms)
+{
+    struct pollfd fds[] = { { .fd = ag->wake_fd, .events = POLLIN },
+                            { .fd = ag->pm.pid != 0 ? ag->pm.pid_fd : -1, .events = POLLIN } };
+    (void)poll(fds, ARRAY_LEN(fds), ms < 0 ? -1 : (int)ms);
+}
+
+static void end(struct agent *ag)
+{
+    struct error err;
+    board_say(ag, AGENT_STOPPED, "the agent ends");
+    int r = postgres_stop(ag, ag->shutdown_mode, STOP_PATIENCE_MS, &err);
+    if (r != 0)
+        log_error("PostgreSQL is not stopped", LOG_ERROR(&err));
+    else if (ag->remove_data && fs_remove_all(ag->path.pgdata, &err) != 0)
+        log_error("the data is not removed", LOG_ERROR(&err));
+    board_update(ag);
+}
+
+void *supervisor_main(void *arg)
+{
+    struct agent *ag = arg;
+    for (;;) {
+        commands_run(ag);
+        if (ag->is_stopping)
+            break;
+        int64_t wait_ms = step(ag);
+        if (!ag->is_stopping)
+            wait_for_something(ag, wait_ms);
+    }
+    end(ag);
+    return NULL;
+}

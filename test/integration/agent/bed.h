@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A bed for real agents: a cluster CA, instances on ports of their own, and a leader made of three calls (configure,
+ * command, wait for a status). It answers every heartbeat as a leader does. For tests only.
+ */
+#ifndef INTEGRATION_AGENT_BED_H
+#define INTEGRATION_AGENT_BED_H
+
+#include <pthread.h>
+#include <sys/types.h>
+
+#include "agent/message.h"
+#include "kube/http_client.h"
+#include "pki/pki.h"
+
+#define BED_INSTANCES_MAX 4
+
+struct bed;
+
+struct instance {
+    struct bed *bed;
+    char name[16], host[32], dir[128];
+    int port, agent_port;
+    pid_t pid; /* of the agent, 0: not running */
+    struct http_client_stream *stream;
+    int64_t config_version;
+    pthread_mutex_t lock; /* protects what follows */
+    struct arena *status_arena;
+    struct agent_status status;
+    int64_t heard_ns, crashed_ns; /* when a status came; when the first that says "crashed" came */
+    bool is_answered;
+    bool stream_ended;
+};
+
+struct bed {
+    struct arena *arena;
+    char dir[64];
+    uid_t uid;
+    gid_t gid;
+    bool has_user;
+    struct pki_pair ca, leader;
+    struct http_client *client;
+    struct instance instances[BED_INSTANCES_MAX];
+    size_t count;
+    /* what the leader says */
+    int64_t term, timeline;
+    const char *primary;
+    bool may_start; /* the word that lets a primary start in place */
+    bool is_silent; /* answers no heartbeat */
+    bool is_initialized;
+    const char *sync_names;
+    const struct json *parameters, *repositories;
+};
+
+void bed_open(struct bed *b, size_t instances);
+/* Ends every agent and removes the folder. */
+void bed_close(struct bed *b);
+
+void instance_launch(struct instance *i);
+/* SIGKILL to the agent alone. */
+void instance_kill_agent(struct instance *i);
+void instance_connect(struct instance *i);
+void instance_configure(struct instance *i);
+void bed_configure_all(struct bed *b);
+
+/* One command; the answer in the bed's arena. Returns the HTTP code, 0 when there was none. */
+int instance_command(struct instance *i, const char *path, const struct json *body, const struct json **ret);
+struct agent_report instance_prepare(struct instance *i, const char *want);
+void instance_promote(struct instance *i, int64_t timeline);
+
+/* Answers heartbeats until the condition holds of the newest status, or fails the test. */
+typedef bool (*status_fn)(const struct agent_status *s);
+void instance_wait(struct instance *i, const char *what, status_fn is_so, int64_t ms);
+bool is_running_primary(const struct agent_status *s);
+bool is_streaming_standby(const struct agent_status *s);
+bool is_crashed(const struct agent_status *s);
+bool is_stopped(const struct agent_status *s);
+/* A copy that stays. */
+struct agent_status instance_status(struct instance *i);
+
+/* psql as the superuser over the private socket; fails the test on an error. */
+str instance_sql(struct instance *i, const char *database, const char *sql);
+/* The same as the application over TLS with its password. */
+str instance_app_sql(struct instance *i, const char *sql);
+/* A zombie that nobody reaps does not count. */
+bool process_lives(pid_t pid);
+pid_t instance_postmaster(struct instance *i);
+/* True when nobody holds the lock of the folder. */
+bool instance_is_free(struct instance *i);
+/* The program as the instances' user; its standard output. */
+str bed_run(struct bed *b, const char *const *argv, const char *const *env);
+
+#endif
