@@ -7,6 +7,11 @@
  * it either answers at once (http_respond), opens a stream (http_stream_begin), or takes the request along
  * (http_defer) and answers from any thread later (http_deferred_respond). What dies first does not matter: a client
  * that went away turns later answers into nothing.
+ *
+ * Fixed in the library, so plan with it: 100 streams per HTTP/2 connection (Go opens another connection for more);
+ * bodies are complete before a handler sees the request, and above LIMIT_BODY_LIBRARY_BYTES are refused by the library
+ * (413 over HTTP/1.1, REFUSED_STREAM over HTTP/2, which clients try again); an HTTP/1.1 client is noticed to be gone
+ * within 250 ms, an HTTP/2 client at once; a handshake takes at most 10 s.
  */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
@@ -95,7 +100,8 @@ bool http_deferred_is_cancelled(const struct http_deferred *d);
 /* Any thread, once; consumes d. The response's memory is copied or taken over before it returns. */
 void http_deferred_respond(struct http_deferred *d, const struct http_response *res);
 /* Back on the loop thread of the request: fn(self, req) runs there as if it were a handler; consumes d. When the client
- * went away fn gets NULL. Any thread. For answers that must become a stream. */
+ * went away fn gets NULL; when the loop ended too, on the calling thread. Any thread. For answers that must become a
+ * stream. */
 void http_deferred_resume(struct http_deferred *d, void (*fn)(void *self, struct http_request *req_or_null),
                           void *self);
 
@@ -110,10 +116,13 @@ struct http_stream_ops {
     void (*on_close)(void *self);
 };
 
-/* Loop thread. Sends the headers at once, also over HTTP/1.1 (where a first newline goes with them: `preamble`). */
+/* Loop thread. Sends the headers at once, also over HTTP/1.1, where the library needs a first byte for that: a newline,
+ * harmless to readers of JSON. The bytes of head->body (no blobs) follow as the first that are queued. The stream may
+ * be used until on_close returns. Callbacks come from the loop, never from inside one of these functions. */
 struct http_stream *http_stream_begin(struct http_request *req, const struct http_response *head,
                                       const struct http_stream_ops *ops, void *self);
-/* Loop thread. Queues a counted buffer (takes its own reference). Returns the bytes queued but not yet sent. */
+/* Loop thread. Queues a counted buffer (takes its own reference); what is queued in one turn of the loop goes out
+ * together. Returns the bytes queued but not yet sent: the caller bounds them. After the end it does nothing. */
 size_t http_stream_send(struct http_stream *s, struct blob *data);
 /* Loop thread. Ends cleanly at a frame boundary; on_close follows. is_error resets instead. */
 void http_stream_end(struct http_stream *s, bool is_error);
@@ -173,7 +182,8 @@ void http_server_drain(struct http_server *s);
 size_t http_server_active_requests(struct http_server *s);
 size_t http_server_active_streams(struct http_server *s);
 size_t http_server_connections(struct http_server *s);
-/* Ends what is left (after http_server_drain), joins the loops, frees. NULL is allowed. */
+/* Ends what is left (after http_server_drain), joins the loops, frees. Deferred requests may still be answered after
+ * it, into nothing. Not from a loop thread. NULL is allowed. */
 void http_server_free(struct http_server *s);
 
 #endif

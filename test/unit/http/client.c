@@ -157,7 +157,7 @@ void client_write_z(struct client *c, const char *text)
 
 bool client_read_until(struct client *c, const char *text)
 {
-    c->len = 0;
+    c->start = c->len = 0;
     while (c->len < sizeof(c->buffer) - 1) {
         int n = SSL_read(c->ssl, c->buffer + c->len, (int)(sizeof(c->buffer) - 1 - c->len));
         if (n <= 0)
@@ -266,9 +266,15 @@ void h2_reset(struct client *c, uint32_t stream)
     h2_frame(c, FRAME_RST, 0, stream, "\0\0\0\10", 4);
 }
 
+/* So many bytes from start on. */
 static bool fill(struct client *c, size_t wanted)
 {
-    while (c->len < wanted) {
+    if (c->start + wanted > sizeof(c->buffer)) {
+        memmove(c->buffer, c->buffer + c->start, c->len - c->start);
+        c->len -= c->start;
+        c->start = 0;
+    }
+    while (c->len - c->start < wanted) {
         int n = SSL_read(c->ssl, c->buffer + c->len, (int)(sizeof(c->buffer) - c->len));
         if (n <= 0)
             return false;
@@ -280,20 +286,25 @@ static bool fill(struct client *c, size_t wanted)
 bool h2_read(struct client *c, struct frame *ret)
 {
     for (;;) {
+        if (c->start == c->len)
+            c->start = c->len = 0;
         if (!fill(c, 9))
             return false;
-        const unsigned char *h = (const unsigned char *)c->buffer;
+        const unsigned char *h = (const unsigned char *)c->buffer + c->start;
         *ret = (struct frame) { .len = (size_t)h[0] << 16 | (size_t)h[1] << 8 | h[2], .type = h[3], .flags = h[4] };
         ret->stream = (uint32_t)h[5] << 24 | (uint32_t)h[6] << 16 | (uint32_t)h[7] << 8 | h[8];
-        if (ret->len > sizeof(c->payload) || !fill(c, 9 + ret->len))
+        if (ret->len > sizeof(c->buffer) - 9 || !fill(c, 9 + ret->len))
             return false;
-        memcpy(c->payload, c->buffer + 9, ret->len);
-        ret->payload = c->payload;
-        memmove(c->buffer, c->buffer + 9 + ret->len, c->len - 9 - ret->len);
-        c->len -= 9 + ret->len;
+        ret->payload = c->buffer + c->start + 9;
+        c->start += 9 + ret->len;
         if (ret->type != FRAME_SETTINGS && ret->type != FRAME_PING && ret->type != FRAME_WINDOW_UPDATE)
             return true;
     }
+}
+
+bool h2_has_more(const struct client *c)
+{
+    return c->start < c->len;
 }
 
 bool h2_read_until(struct client *c, uint8_t type, uint32_t stream, struct frame *ret)

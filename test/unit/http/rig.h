@@ -86,9 +86,8 @@ struct client {
     int fd;
     SSL_CTX *ctx;
     SSL *ssl;
-    char payload[1 << 15];
-    char buffer[1 << 16]; /* frames: what was read and not yet taken */
-    size_t len;
+    char buffer[1 << 16];
+    size_t start, len; /* frames: what was read and not yet taken */
 };
 
 int rig_tcp(const struct rig *rig);
@@ -127,6 +126,8 @@ void h2_get(struct client *c, uint32_t stream, const char *path);
 void h2_reset(struct client *c, uint32_t stream);
 /* The next frame that is not SETTINGS, PING or WINDOW_UPDATE; false at the end or after 5 s. */
 bool h2_read(struct client *c, struct frame *ret);
+/* True when the begin of another frame was read already. */
+bool h2_has_more(const struct client *c);
 /* Reads on until a frame of that type of that stream (0: any) comes. */
 bool h2_read_until(struct client *c, uint8_t type, uint32_t stream, struct frame *ret);
 
