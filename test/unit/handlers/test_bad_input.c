@@ -21,6 +21,8 @@
 #define LIST_INVALID "ListOptions.meta.k8s.io \"\" is invalid: "
 #define NOT_PATH "the server could not find the requested resource"
 
+TestSuite(bad_input, .timeout = 120);
+
 struct bad {
     const char *what;
     struct env_request request;
@@ -431,7 +433,7 @@ static size_t check_case(struct env *env, const struct bad *b)
     return !fits || env_revision(env) != before;
 }
 
-Test(bad_input, each_case_gives_its_status_and_changes_nothing, .timeout = 120)
+Test(bad_input, each_case_gives_its_status_and_changes_nothing)
 {
     struct env *env = env_new(NULL);
     (void)env_cluster(env, "pg1");
@@ -453,7 +455,7 @@ static str nested(struct arena *a, size_t depth)
     return str_of(text, 2 * depth);
 }
 
-Test(bad_input, deep_and_wide_documents_are_refused, .timeout = 60)
+Test(bad_input, deep_and_wide_documents_are_refused)
 {
     struct env *env = env_new(NULL);
     rv before = env_revision(env);
@@ -477,7 +479,7 @@ Test(bad_input, deep_and_wide_documents_are_refused, .timeout = 60)
     env_free(env);
 }
 
-Test(bad_input, objects_and_annotations_have_a_size, .timeout = 60)
+Test(bad_input, objects_and_annotations_have_a_size)
 {
     struct env *env = env_new(NULL);
     rv before = env_revision(env);
