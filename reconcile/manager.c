@@ -240,15 +240,16 @@ void manager_stop(struct manager *m)
     pthread_mutex_lock(&m->lock);
     m->is_stopping = true;
     pthread_mutex_unlock(&m->lock);
-    informer_stop(m->clusters);
-    informer_stop(m->backups);
-    informer_stop(m->secrets);
     workqueue_shutdown(m->queue);
     workqueue_shutdown(m->publish);
     for (size_t i = 0; i < m->worker_count; i++)
         pthread_join(m->workers[i], NULL);
     if (m->has_publisher)
         pthread_join(m->publisher, NULL);
+    /* After the workers, which read them; what they still tell falls on queues that are shut. */
+    informer_stop(m->clusters);
+    informer_stop(m->backups);
+    informer_stop(m->secrets);
     drop_all(m);
     links_free(m->links);
     events_free(m->events);

@@ -171,6 +171,7 @@ struct http_server_options {
     void *self;
 };
 
+/* The thread that calls it must outlive the server: libh2o keeps its sockets' buffers in that thread's own memory. */
 int http_server_start(const struct http_server_options *options, struct http_server **ret, struct error *err) MUST_USE;
 uint16_t http_server_port(const struct http_server *s);
 /* New connections use the new material, open ones (and their watches) stay. Any thread. */
