@@ -5,14 +5,25 @@
 #include "meta/names.h"
 #include "resources/kinds.h"
 
+static char *add(char *p, str s)
+{
+    *p++ = '/';
+    return s.len > 0 ? mempcpy(p, s.ptr, s.len) : p;
+}
+
+/* Made for every request: no printf. */
 str resource_key(struct arena *a, const struct resource *r, str ns, str name)
 {
     str group = r->group.len ? r->group : S("core");
+    size_t max = group.len + r->plural.len + ns.len + name.len + 4;
+    char *text = arena_alloc(a, max + 1), *p = add(add(text, group), r->plural);
     if (!r->is_namespaced)
-        return arena_printf(a, "/%.*s/%.*s/%.*s", STR_ARG(group), STR_ARG(r->plural), STR_ARG(name));
-    if (str_is_empty(ns))
-        return arena_printf(a, "/%.*s/%.*s/", STR_ARG(group), STR_ARG(r->plural));
-    return arena_printf(a, "/%.*s/%.*s/%.*s/%.*s", STR_ARG(group), STR_ARG(r->plural), STR_ARG(ns), STR_ARG(name));
+        p = add(p, name);
+    else if (str_is_empty(ns))
+        p = add(p, (str) { 0 });
+    else
+        p = add(add(p, ns), name);
+    return str_of(text, (size_t)(p - text));
 }
 
 const struct resource *resource_find(const struct resource_registry *reg, str group, str version, str plural)
