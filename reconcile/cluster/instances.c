@@ -9,6 +9,8 @@
 #include "meta/quantity.h"
 #include "meta/rfc3339.h"
 
+#define LIST_DEADLINE_MS 5000
+
 struct shown { /* what was copied under the lock */
     str name, endpoint;
     bool is_primary, is_removing;
@@ -177,6 +179,39 @@ static void publish_one(struct manager *m, str ns, str cluster, const struct sho
         log_debug("instance not shown", LOG_STR("instance", s->name), LOG_ERROR(&err));
 }
 
+static bool is_shown(const struct shown *list, size_t count, str name)
+{
+    for (size_t k = 0; k < count; k++)
+        if (str_eq(list[k].name, name))
+            return true;
+    return false;
+}
+
+/* Takes away what is shown of instances that are no more. */
+static void withdraw(struct manager *m, str ns, str cluster, const struct shown *list, size_t count)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    str group = S("postgres.example.io"), resource = S("postgresinstances");
+    const struct kube_request req = { .method = "GET",
+                                      .path = kube_path(a, group, resource, ns, S(""), S("")),
+                                      .query = arena_printf(a, "labelSelector=postgres.example.io%%2Fcluster%%3D%.*s",
+                                                            STR_ARG(cluster)),
+                                      .deadline_ns = deadline_in_ms(LIST_DEADLINE_MS) };
+    struct kube_response res;
+    struct error err;
+    if (kube_call(m->client, a, &req, &res, &err) < 0) {
+        log_warn("instances not listed", LOG_STR("cluster", cluster), LOG_ERROR(&err));
+        return;
+    }
+    const struct json *items = json_get(res.body, S("items"));
+    for (size_t i = 0; i < json_count(items); i++) {
+        str name = json_str_at(json_item(items, i), "metadata.name");
+        if (!is_shown(list, count, name) &&
+            kube_delete(m->client, a, kube_path(a, group, resource, ns, name, S("")), S(""), &err) < 0)
+            log_warn("instance still shown", LOG_STR("instance", name), LOG_ERROR(&err));
+    }
+}
+
 void instances__publish(struct manager *m, str key)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
@@ -186,4 +221,5 @@ void instances__publish(struct manager *m, str key)
     (void)str_cut(key, '/', &ns, &cluster);
     for (size_t k = 0; k < count; k++)
         publish_one(m, ns, cluster, &list[k]);
+    withdraw(m, ns, cluster, list, count);
 }

@@ -386,27 +386,41 @@ static void plan_removals(const struct cluster_view *v, struct plan *p)
 
 /* ---- the whole ----------------------------------------------------------------------------------------------- */
 
+/* "pg-2: copying, 120 of 480 MiB" */
+static str what_it_does(struct arena *a, const struct instance_view *i)
+{
+    const struct agent_status *s = &i->link.status;
+    if (!i->link.is_connected || !i->link.has_status)
+        return arena_printf(a, "%.*s: not reached", STR_ARG(i->in->name));
+    str more = s->progress.len ? s->progress : s->message;
+    return arena_printf(a, "%.*s: %.*s%s%.*s", STR_ARG(i->in->name), STR_ARG(s->phase), more.len ? ", " : "",
+                        STR_ARG(more));
+}
+
 static void say_state(struct arena *a, const struct cluster_view *v, struct plan *p)
 {
-    size_t ready = 0, copying = 0;
+    size_t ready = 0, staying = 0;
+    bool is_growing = false;
     str waiting = S("");
     for (size_t k = 0; k < v->instance_count; k++) {
         const struct instance_view *i = &v->instances[k];
+        if (i->in->is_removing)
+            continue;
+        staying++;
         if (view_is_ready(v, i)) {
             ready++;
             continue;
         }
-        copying += is_phase(i, AGENT_COPYING) || !record_has_member(&v->record, i->in->name);
+        is_growing |= is_phase(i, AGENT_COPYING) || !record_has_member(&v->record, i->in->name);
         if (waiting.len == 0)
-            waiting = arena_printf(a, "%.*s: %.*s%s%.*s", STR_ARG(i->in->name),
-                                   STR_ARG(i->link.is_connected ? i->link.status.phase : S("not reached")),
-                                   i->link.is_connected && i->link.status.progress.len ? ", " : "",
-                                   STR_ARG(i->link.is_connected ? i->link.status.progress : S("")));
+            waiting = what_it_does(a, i);
     }
-    if (ready == (size_t)v->spec.instances && v->instance_count == ready)
+    if (staying < v->instance_count)
+        say(p, "Scaling", S("an instance is being removed"));
+    if (ready == (size_t)v->spec.instances && staying == ready)
         say(p, "Running", arena_printf(a, "%zu of %zu instances are ready", ready, ready));
-    else if (copying)
-        say(p, v->record.is_initialized ? "Scaling" : "Creating", waiting);
+    else if (is_growing)
+        say(p, "Scaling", waiting);
     else
         say(p, "Degraded", waiting);
 }

@@ -65,6 +65,7 @@ void runtime__drop(struct manager *m, struct cluster_runtime *c)
     pthread_mutex_lock(&m->lock);
     map_remove(m->runtimes, str_from(c->key));
     pthread_mutex_unlock(&m->lock);
+    workqueue_add(m->publish, str_from(c->key));
     actions__refuse_all(c,
                         "the cluster is gone"); /* takes and leaves the lock: a publisher that had found it is done */
     map_free(c->instances, instance_free);
@@ -98,6 +99,7 @@ void runtime__drop_instance(struct cluster_runtime *c, str name)
     pthread_mutex_unlock(&c->lock);
     if (i)
         instance_free(i);
+    workqueue_add(c->manager->publish, str_from(c->key)); /* what is shown of it goes */
 }
 
 static void on_status(void *self, bool is_change)

@@ -102,7 +102,7 @@ k api-resources --api-group=postgres.example.io
 say "Create a cluster of three"
 began=$SECONDS
 k apply -f deploy/samples/cluster.yaml
-k wait --for=condition=Ready pgc/demo --timeout=90s
+k wait --for=condition=Ready pgc/demo --timeout=90s || fail "the cluster is not ready"
 check "instances that serve" "$(status readyInstances)" 3
 printf '   ready after about %s s\n' $((SECONDS - began))
 k get pgc,pgi
@@ -137,7 +137,7 @@ to=$(field to <<<"$answer")
 sql "INSERT INTO t VALUES (1001)"
 check "rows through the same URI" "$(sql 'SELECT count(*) FROM t')" 1001
 check "the URI leads to" "$(sql 'SELECT inet_server_addr()')" "$(endpoint "$to")"
-k wait --for=condition=Ready pgc/demo --timeout=60s
+k wait --for=condition=Ready pgc/demo --timeout=60s || fail "the cluster is not ready"
 k get pgc,pgi
 
 say "Fail over by POST"
@@ -147,7 +147,7 @@ printf '%s\n' "$answer"
 [[ $(field to <<<"$answer") != "$from" ]] || fail "the primary did not move"
 check "term" "$(field term <<<"$answer")" "$(status term)"
 check "rows" "$(sql 'SELECT count(*) FROM t')" 1001
-k wait --for=condition=Ready pgc/demo --timeout=60s
+k wait --for=condition=Ready pgc/demo --timeout=60s || fail "the cluster is not ready"
 
 say "Kill the primary's PostgreSQL: it comes back by itself"
 primary=$(status currentPrimary)
@@ -159,7 +159,7 @@ writes() { sql "INSERT INTO t VALUES (1002) ON CONFLICT DO NOTHING"; }
 until_true 30 "writes after the crash" writes
 printf '   writes again after %s ms\n' $((($(date +%s%N) - began) / 1000000))
 check "rows" "$(sql 'SELECT count(*) FROM t')" 1002
-k wait --for=condition=Ready pgc/demo --timeout=60s
+k wait --for=condition=Ready pgc/demo --timeout=60s || fail "the cluster is not ready"
 
 say "Back up by POST"
 answer=$(action backup '{"type":"full"}') || fail "backup was refused"
