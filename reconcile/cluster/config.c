@@ -88,7 +88,6 @@ int config__build(struct cluster_runtime *c, struct arena *a, const struct clust
         .port = in->at.port,
         .postgres_major = r->postgres_major,
         .primary = r->primary,
-        .timeline = r->tli,
         .members = names_array(a, r->members, r->member_count),
         .peers = peers_array(a, r),
         .system_identifier = r->system_identifier,
