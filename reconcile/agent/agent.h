@@ -123,14 +123,15 @@ struct postmaster {
     bool is_ready;   /* accepts connections */
     bool as_standby; /* started in recovery and not promoted since */
     int64_t started_at_s;
+    off_t log_offset; /* where its own words begin */
 };
 
 int postgres_start(struct agent *ag, bool as_standby, struct error *err) MUST_USE;
 /* Until it accepts connections; commands are served meanwhile. ERRC_CANCELLED: a command stopped it; ERRC_UNAVAILABLE:
  * it died. */
 int postgres_wait_ready(struct agent *ag, int64_t deadline_ns, struct error *err) MUST_USE;
-/* True when it died by itself since the last look: every process of it was reaped. */
-bool postgres_has_died(struct agent *ag);
+/* True when it died by itself since the last look: every process of it was reaped. *ret_last_words: why, or empty. */
+bool postgres_has_died(struct agent *ag, struct arena *a, str *ret_last_words);
 /* Escalates: fast → immediate after patience_ms → SIGKILL of everything. When it returns nothing of it runs. */
 int postgres_stop(struct agent *ag, enum stop_mode mode, int64_t patience_ms, struct error *err) MUST_USE;
 void postgres_reload(struct agent *ag);
@@ -278,8 +279,9 @@ struct agent {
     size_t stream_count;
     struct pool *tasks; /* checkpoints, pgBackRest */
     atomic_bool is_backup_running;
-    _Atomic int64_t port;  /* of PostgreSQL, for every thread */
-    atomic_bool is_ending; /* all threads */
+    pthread_mutex_t pgbackrest_lock; /* one at a time */
+    _Atomic int64_t port;            /* of PostgreSQL, for every thread */
+    atomic_bool is_ending;           /* all threads */
 
     /* the worker's alone */
     struct durable durable;
@@ -306,6 +308,7 @@ struct agent {
     int64_t followed_term; /* the running standby was pointed to the primary of this term */
     int64_t lost_ns;       /* not streaming: look at the primary again then */
     bool must_copy;        /* a rewind failed */
+    bool is_rewound;       /* pg_rewind found or made the data an ancestor of the primary's: start it as standby */
     char source[256];      /* the primary that a copy or rewind takes from; empty: a child that needs none */
     char restart_id[128];  /* wanted, not yet done */
 

@@ -50,6 +50,17 @@ struct task {
     int64_t started_s;
 };
 
+/* "… P00  ERROR: [050]: unable to acquire lock": what counts; the last line is often only a hint. */
+static str first_error(str output)
+{
+    for (str rest = output, line; str_next_field(&rest, '\n', &line);) {
+        ptrdiff_t at = str_find(line, S("ERROR: "));
+        if (at >= 0)
+            return str_trim(str_from_offset(line, (size_t)at + strlen("ERROR: ")));
+    }
+    return S("");
+}
+
 static int pgbackrest(struct task *t, struct arena *a, const char *const *args, int64_t ms, str *ret_out,
                       struct error *err)
 {
@@ -60,10 +71,14 @@ static int pgbackrest(struct task *t, struct arena *a, const char *const *args, 
         argv[n++] = args[i];
     const struct process_spec spec = { .argv = argv, .cwd = t->ag->path.dir, .stdout_fd = -1, .stderr_fd = -1 };
     struct process_result result;
+    /* pgBackRest refuses to run twice at once; what waits here is short but for the backup itself. */
+    pthread_mutex_lock(&t->ag->pgbackrest_lock);
     int r = process_run(a, &spec, deadline_in_ms(ms), OUTPUT_MAX_BYTES, NULL, NULL, &result, err);
+    pthread_mutex_unlock(&t->ag->pgbackrest_lock);
     if (ret_out)
         *ret_out = result.out;
-    return r;
+    str why = first_error(result.err);
+    return r == 0 || why.len == 0 ? r : error_set(err, (enum err)r, "pgbackrest: %.*s", STR_ARG(why));
 }
 
 static void say_task(struct task *t, const char *state, const char *error_text, const struct json *result)

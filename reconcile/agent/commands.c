@@ -43,8 +43,7 @@ static int raise_term(struct call *c, int64_t term)
     if (r != 0)
         return r;
     ag->durable = next;
-    ag->stopped_by_order = false;
-    ag->is_failed = false;
+    ag->stopped_by_order = ag->is_failed = ag->is_rewound = false;
     log_info("term promised", LOG_INT("term", term));
     return 0;
 }

@@ -192,7 +192,6 @@ static int set_up(struct agent *ag, struct error *err)
     ag->tasks = pool_new("task", TASK_THREADS, TASKS_MAX, err);
     if (ag->wake_fd < 0 || ag->probe_fd < 0 || !ag->tasks)
         return error_set(err, ERRC_UNAVAILABLE, "no threads or descriptors");
-    (void)pthread_mutex_init(&ag->lock, NULL);
     list_init(&ag->streams);
     board_say(ag, AGENT_STARTING, "%s", "");
     return agent_http_start(ag, err);
@@ -202,6 +201,8 @@ static struct agent *agent_new(void)
 {
     struct agent *ag = mem_new_of(struct agent);
     ag->arena = arena_new();
+    (void)pthread_mutex_init(&ag->lock, NULL);
+    (void)pthread_mutex_init(&ag->pgbackrest_lock, NULL);
     ag->pm.pid_fd = ag->lock_fd = ag->pid_file_fd = ag->wake_fd = ag->probe_fd = -1;
     return ag;
 }

@@ -29,6 +29,7 @@
 #define ORPHAN_PATIENCE_MS 1000
 #define LOCK_PATIENCE_MS 2000
 #define PID_FILE_STATUS_LINE 8
+#define LAST_WORDS_BYTES 8192
 
 /* ---- processes that hold the lock ---------------------------------------------------------------------------- */
 
@@ -142,7 +143,9 @@ int postgres_start(struct agent *ag, bool as_standby, struct error *err)
                                        .stderr_fd = log,
                                        .keep_fds = &ag->lock_fd,
                                        .keep_fd_count = 1 };
-    struct postmaster pm = { .as_standby = as_standby, .started_at_s = clock_realtime_ns() / NS_PER_S };
+    struct postmaster pm = { .as_standby = as_standby,
+                             .log_offset = lseek(log, 0, SEEK_END),
+                             .started_at_s = clock_realtime_ns() / NS_PER_S };
     r = process_start(&spec, &pm.pid, err);
     if (r != 0)
         return r;
@@ -189,8 +192,8 @@ int postgres_wait_ready(struct agent *ag, int64_t deadline_ns, struct error *err
         }
         struct pollfd fds[] = { { .fd = ag->pm.pid_fd, .events = POLLIN }, { .fd = ag->wake_fd, .events = POLLIN } };
         (void)poll(fds, ARRAY_LEN(fds), READY_POLL_MS);
-        if (fds[0].revents)
-            return error_set(err, ERRC_UNAVAILABLE, "PostgreSQL ended while it started");
+        if (fds[0].revents) /* the next look at it says so, with its last words */
+            return error_set(err, ERRC_CANCELLED, "PostgreSQL ended while it started");
         if (fds[1].revents)
             commands_run(ag);
         if (ag->pm.pid != pid)
@@ -198,6 +201,23 @@ int postgres_wait_ready(struct agent *ag, int64_t deadline_ns, struct error *err
         if (commands_want_abort(ag) || deadline_has_passed(deadline_ns))
             return error_set(err, ERRC_TIMEOUT, "PostgreSQL is still starting");
     }
+}
+
+/* The last FATAL or PANIC that it wrote since its start; empty when there is none. */
+static str last_words(struct agent *ag, struct arena *a)
+{
+    char *buffer = arena_alloc(a, LAST_WORDS_BYTES);
+    str found = S("");
+    FD_AUTO fd = open(ag->path.postgres_log, O_RDONLY | O_CLOEXEC);
+    off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
+    off_t from = size - LAST_WORDS_BYTES > ag->pm.log_offset ? size - LAST_WORDS_BYTES : ag->pm.log_offset;
+    ssize_t n = fd >= 0 && size > from ? pread(fd, buffer, LAST_WORDS_BYTES, from) : 0;
+    for (str rest = str_of(buffer, n > 0 ? (size_t)n : 0), line; str_next_field(&rest, '\n', &line);) {
+        ptrdiff_t at = str_find(line, S("FATAL:")) >= 0 ? str_find(line, S("FATAL:")) : str_find(line, S("PANIC:"));
+        if (at >= 0 && str_find(line, S("terminating connection")) < 0)
+            found = str_trim(str_from_offset(line, (size_t)at + strlen("FATAL:")));
+    }
+    return found;
 }
 
 /* ---- end ----------------------------------------------------------------------------------------------------- */
@@ -239,11 +259,12 @@ static int reap(struct agent *ag, struct error *err)
     return 0;
 }
 
-bool postgres_has_died(struct agent *ag)
+bool postgres_has_died(struct agent *ag, struct arena *a, str *ret_last_words)
 {
     if (ag->pm.pid == 0 || !wait_end(ag, 0))
         return false;
     struct error err;
+    *ret_last_words = last_words(ag, a);
     if (reap(ag, &err) != 0) {
         log_error("PostgreSQL died, but not all of it", LOG_ERROR(&err));
         return false;

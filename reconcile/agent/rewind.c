@@ -113,6 +113,7 @@ int rewind_run(struct agent *ag, const struct json *source, struct error *err)
     if (r != 0)
         return r;
     ag->durable = next;
+    ag->is_rewound = true;
     log_info("rewound", LOG_STR("onto", json_str_at(source, "name")),
              LOG_INT("took_ms", (clock_monotonic_ns() - began_ns) / NS_PER_MS));
     return 0;

@@ -54,7 +54,9 @@ static int bring_up(struct agent *ag, const struct json *source, struct error *e
     if (ag->durable.rewinding)
         return rewind_run(ag, source, err);
     struct error why = { 0 };
-    switch (follow_check(ag, source, &why)) {
+    /* Also "no rewind required" leaves a primary's pg_control behind, which would be looked at again. */
+    enum follow_verdict verdict = ag->is_rewound ? FOLLOW_OK : follow_check(ag, source, &why);
+    switch (verdict) {
     case FOLLOW_COPY: return join_copy(ag, source, err);
     case FOLLOW_REWIND: return rewind_run(ag, source, err);
     case FOLLOW_WAIT:
@@ -64,6 +66,7 @@ static int bring_up(struct agent *ag, const struct json *source, struct error *e
         return start(ag, CONF_FROZEN, err); /* reads are served meanwhile */
     case FOLLOW_OK: break;
     }
+    ag->is_rewound = false;
     int r = start(ag, CONF_STANDBY, err);
     return r == 0 ? note_followed(ag, err) : r;
 }

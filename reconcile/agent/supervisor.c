@@ -200,11 +200,14 @@ static int initialize(struct agent *ag, struct error *err)
 static void note_death(struct agent *ag)
 {
     int64_t ready_for_s = clock_realtime_ns() / NS_PER_S - ag->pm.started_at_s;
-    if (!postgres_has_died(ag))
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    str why = S("");
+    if (!postgres_has_died(ag, a, &why))
         return;
     ag->crashed_ns = clock_monotonic_ns();
     ag->ready_term = 0;
-    board_say(ag, AGENT_CRASHED, "PostgreSQL ended unexpectedly; every process of it is gone");
+    board_say(ag, AGENT_CRASHED, "PostgreSQL ended unexpectedly, every process of it is gone%s%.*s",
+              why.len > 0 ? ": " : "", STR_ARG(why));
     if (ready_for_s > RETRY_MAX_MS / 1000) {
         ag->retry_ms = 0;
         return;

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A backup by pgBackRest as the leader orders it; the repository passes `pgbackrest verify`. */
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "bed.h"
+#include "harness/check.h"
+
+static bool is_task(const struct agent_status *s, str state)
+{
+    return str_eq(json_str_at(s->task, "state"), state);
+}
+
+static bool is_task_over(const struct agent_status *s)
+{
+    return is_task(s, S("succeeded")) || is_task(s, S("failed"));
+}
+
+static const struct json *order(struct bed *b, const char *id, const char *type, const char *repository)
+{
+    struct arena *a = b->arena;
+    return JSON_OBJECT_OF(a, JSON_MEMBER("term", json_int(a, b->term)), JSON_MEMBER("id", json_string(a, str_from(id))),
+                          JSON_MEMBER("type", json_string(a, str_from(type))),
+                          JSON_MEMBER("repository", json_string(a, str_from(repository))));
+}
+
+static bool is_second_over(const struct agent_status *s)
+{
+    return str_eq(json_str_at(s->task, "id"), S("b-2")) && is_task_over(s);
+}
+
+Test(agent_backup, a_full_and_an_incremental_backup_pass_verify, .timeout = 400)
+{
+    struct bed b;
+    bed_open(&b, 1);
+    struct instance *i = &b.instances[0];
+    struct arena *a = b.arena;
+    str path = arena_printf(a, "%s/repo", b.dir);
+    cr_assert(mkdir(path.ptr, 0700) == 0);
+    if (b.has_user)
+        cr_assert(chown(path.ptr, b.uid, b.gid) == 0);
+    const struct json *repo =
+        JSON_OBJECT_OF(a, JSON_MEMBER("name", json_string(a, S("main"))), JSON_MEMBER("path", json_string(a, path)),
+                       JSON_MEMBER("retention_full", json_int(a, 3)));
+    b.repositories = JSON_ARRAY_OF(a, repo);
+    instance_launch(i);
+    instance_connect(i);
+    instance_configure(i);
+    instance_wait(i, "a running primary", is_running_primary, 60000);
+    (void)instance_app_sql(i, "CREATE TABLE t AS SELECT generate_series(1, 10000) AS x");
+
+    const struct json *answer = NULL;
+    cr_expect(instance_command(i, "/v1/backup", order(&b, "b-0", "full", "nowhere"), &answer) == 409);
+    cr_expect(instance_command(i, "/v1/backup", order(&b, "b-1", "full", "main"), &answer) == 200);
+    instance_wait(i, "done with the backup", is_task_over, 180000);
+    struct agent_status s = instance_status(i);
+    cr_assert(is_task(&s, S("succeeded")), "%.*s", STR_ARG(json_str_at(s.task, "error")));
+    cr_expect(str_has_suffix(json_str_at(s.task, "result.label"), S("F")));
+    cr_expect(json_int_at(s.task, "result.sizeBytes", 0) > 1000000);
+    cr_expect(json_int_at(s.task, "result.repositorySizeBytes", 0) > 0);
+    cr_expect(json_int_at(s.task, "result.timeline", 0) == 1);
+    uint64_t start = 0, stop = 0;
+    cr_expect(lsn_parse(json_str_at(s.task, "result.startLSN"), &start) &&
+              lsn_parse(json_str_at(s.task, "result.stopLSN"), &stop) && stop > start);
+
+    cr_expect(instance_command(i, "/v1/backup", order(&b, "b-2", "incremental", "main"), &answer) == 200);
+    instance_wait(i, "done with the second", is_second_over, 180000);
+    s = instance_status(i);
+    cr_assert(is_task(&s, S("succeeded")), "%.*s", STR_ARG(json_str_at(s.task, "error")));
+    cr_expect(str_has_suffix(json_str_at(s.task, "result.label"), S("I")));
+
+    const char *argv[] = { "pgbackrest",  arena_printf(a, "--config=%s/conf/pgbackrest.conf", i->dir).ptr,
+                           "--stanza=pg", "--log-level-console=info",
+                           "verify",      NULL };
+    str out = bed_run(&b, argv, NULL);
+    CHECK_HAS(out, "completed successfully");
+    CHECK_HAS_NOT(out, "ERROR");
+    bed_close(&b);
+}
