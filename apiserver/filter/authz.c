@@ -15,8 +15,22 @@ static str what(const struct call *c)
                         STR_ARG(info->subresource), STR_ARG(info->group), STR_ARG(where));
 }
 
+/* Whoever asks to act as somebody else must not act as himself instead. */
+static bool wants_to_impersonate(const struct call *c)
+{
+    static const str prefix = S_INIT("impersonate-");
+    for (size_t i = 0; i < c->req->header_count; i++)
+        if (str_eq_nocase(str_first(c->req->headers[i].name, prefix.len), prefix))
+            return true;
+    return false;
+}
+
 bool filter_authz(struct call *c)
 {
+    if (wants_to_impersonate(c)) {
+        call_fail(c, status_new(c->arena, STATUS_FORBIDDEN, "impersonation is not supported"));
+        return false;
+    }
     if (rules_allow(c->req->user, &c->info))
         return true;
     const struct request_info *info = &c->info;

@@ -66,6 +66,8 @@ static struct status *read_body(struct action_call *x, const struct json *object
     struct status *fail = write_options_parse(c->arena, &c->query, S("CreateOptions"), &options);
     if (fail)
         return fail;
+    if (!query_has(&c->query, S("fieldValidation")))
+        options.field_validation = FIELD_VALIDATION_STRICT;
     c->is_dry_run = options.is_dry_run;
     struct json_notes notes = { 0 };
     struct body_source source = call_body(c);

@@ -167,8 +167,9 @@ static int report(struct parser *p, yajl_handle handle, struct error *err)
         why = str_from_offset(why, (size_t)colon + 2);
     if (str_has_suffix(why, S(".")))
         why.len--;
-    int rc =
-        error_set(err, ERRC_INVALID, "invalid JSON at byte %zu: %.*s", yajl_get_bytes_consumed(handle), STR_ARG(why));
+    /* yajl counts from the start again when it is told that there is no more. */
+    size_t at = str_eq(why, S("premature EOF")) ? p->text.len : yajl_get_bytes_consumed(handle);
+    int rc = error_set(err, ERRC_INVALID, "invalid JSON at byte %zu: %.*s", at, STR_ARG(why));
     yajl_free_error(handle, found);
     return rc;
 }

@@ -48,7 +48,8 @@ struct status *body_decode(struct arena *a, const struct body_source *source, st
     if (str_eq_nocase(type, S("application/vnd.kubernetes.protobuf")))
         return decode_protobuf(a, source->bytes, ret);
     bool is_yaml = str_eq_nocase(type, S("application/yaml"));
-    if (!is_yaml && !str_is_empty(type) && !str_eq_nocase(type, S("application/json")) && !str_eq(type, S("*/*")))
+    if (!is_yaml && !str_is_empty(source->content_type) && !str_eq_nocase(type, S("application/json")) &&
+        !str_eq(type, S("*/*")))
         return body_unsupported(a, ACCEPTED);
     if (str_is_empty(str_trim(source->bytes)))
         return NULL;

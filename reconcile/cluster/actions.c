@@ -59,7 +59,8 @@ void actions__submit(void *self, const struct action_request *request, action_do
         status_new(a, STATUS_SERVICE_UNAVAILABLE,
                    m->runs_clusters ? "the cluster is not being reconciled yet: try again in a moment"
                                     : "the cluster controller does not run on this server (--controllers)");
-    s->retry_after_seconds = 1;
+    if (m->runs_clusters)
+        s->retry_after_seconds = 1;
     done(done_self, 0, NULL, s);
     arena_free(a);
 }

@@ -485,6 +485,8 @@ Test(write, an_action_reaches_its_backend_decoded_and_comes_back)
     struct env_answer a =
         env_call(env, &(struct env_request) {
                           .method = "POST", .target = C "/x/failover", .body = "{\"target\":\"x-2\",\"extra\":1}" });
+    cr_assert_eq(a.code, 400, "what is not understood is not guessed");
+    a = env_send(env, "POST", C "/x/failover?fieldValidation=Warn", "{\"target\":\"x-2\",\"extra\":1}");
     cr_assert_eq(a.code, 201);
     CHECK_STR(env_text(&a, "to"), "x-2");
     CHECK_HAS(env_header(&a, "warning"), "extra");
@@ -494,4 +496,23 @@ Test(write, an_action_reaches_its_backend_decoded_and_comes_back)
     CHECK_HAS(env_text(&a, "message"), "another action runs");
     CHECK_STR(seen.action, "failover");
     api_set_actions(env->api, NULL);
+}
+
+Test(write, core_kinds_take_a_strategic_merge_patch_that_is_a_merge_patch)
+{
+    const char *target = "/api/v1/namespaces/default/secrets/s";
+    (void)env_send(env, "POST", "/api/v1/namespaces/default/secrets",
+                   "{\"metadata\":{\"name\":\"s\"},\"data\":{\"a\":\"YQ==\",\"b\":\"Yg==\"}}");
+    struct env_request r = { .method = "PATCH", .target = target, .body = "{\"data\":{\"a\":null,\"c\":\"Yw==\"}}" };
+    r.headers[0] = (struct env_header) { "content-type", "application/strategic-merge-patch+json" };
+    struct env_answer a = env_call(env, &r);
+    cr_assert_eq(a.code, 200);
+    CHECK_STR(env_text(&a, "data.c"), "Yw==");
+    cr_expect_null(json_at(a.json, "data.a"));
+    static const char *const more[] = { "{\"data\":{\"$patch\":\"replace\"}}", "{\"$retainKeys\":[]}",
+                                        "{\"metadata\":{\"finalizers\":[\"example.io/a\"]}}" };
+    for (size_t i = 0; i < ARRAY_LEN(more); i++) {
+        r.body = more[i];
+        cr_expect_eq(env_call(env, &r).code, 415, "%s", more[i]);
+    }
 }
