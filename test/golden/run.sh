@@ -17,6 +17,7 @@ if [[ $(head -n 1 "$transcript") == '#server '* ]]; then
   read -r -a options < <(head -n 1 "$transcript")
   options=("${options[@]:1}")
 fi
-server_start ${options[@]+"${options[@]}"}
 cd "$PROJECT/test/golden"
+server_start ${options[@]+"${options[@]}"}
+export -f wait_until # for steps that follow something in the background
 python3 "$HARNESS/transcript.py" "$transcript" "$WORK/transcript"
