@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the agent writes: PostgreSQL's configuration word by word, its own state, the files of skipped timelines. */
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "harness/check.h"
+#include "harness/temp_dir.h"
+#include "reconcile/agent/agent.h"
+#include "json/json_parse.h"
+
+static const struct json *parse(struct arena *a, const char *text)
+{
+    const struct json *v = NULL;
+    struct error err = { 0 };
+    CHECK_OK(json_parse(a, str_from(text), NULL, &v, &err), err);
+    return v;
+}
+
+static const struct paths paths = { .dir = "/d",
+                                    .pgdata = "/d/pgdata",
+                                    .sock = "/d/sock",
+                                    .pki = "/d/pki",
+                                    .run = "/d/run",
+                                    .hba_file = "/d/conf/pg_hba.conf",
+                                    .ident_file = "/d/conf/pg_ident.conf",
+                                    .pgbackrest_file = "/d/conf/pgbackrest.conf" };
+
+static struct agent_config config_of(struct arena *a)
+{
+    return (struct agent_config) {
+        .instance = S("pg-1"),
+        .cluster_name = S("pg"),
+        .host = S("127.0.0.5"),
+        .port = 5432,
+        .peers = parse(a, "[{\"name\":\"pg-1\",\"host\":\"127.0.0.5\",\"port\":5432},"
+                          "{\"name\":\"pg-2\",\"host\":\"127.0.0.6\",\"port\":5433}]"),
+        .parameters =
+            parse(a, "{\"work_mem\":\"7MB\",\"log_line_prefix\":\"it's \\\\ a\\nline\",\"max_connections\":\"50\"}"),
+        .hba = parse(a, "[\"host all all 10.0.0.0/8 scram-sha-256\",\"two\\nlines\"]"),
+        .synchronous_standby_names = S("ANY 1 (\"pg-2\")"),
+        .repositories = &json_empty_array,
+    };
+}
+
+static const char primary_golden[] = "# What follows is the agent's and wins.\n"
+                                     "cluster_name = 'pg-1'\n"
+                                     "listen_addresses = '127.0.0.5'\n"
+                                     "port = 5432\n"
+                                     "unix_socket_directories = '/d/sock'\n"
+                                     "unix_socket_permissions = '0700'\n"
+                                     "data_directory = '/d/pgdata'\n"
+                                     "hba_file = '/d/conf/pg_hba.conf'\n"
+                                     "ident_file = '/d/conf/pg_ident.conf'\n"
+                                     "ssl = 'on'\n"
+                                     "ssl_cert_file = '/d/pki/server.crt'\n"
+                                     "ssl_key_file = '/d/pki/server.key'\n"
+                                     "ssl_ca_file = '/d/pki/ca.crt'\n"
+                                     "password_encryption = 'scram-sha-256'\n"
+                                     "hot_standby = 'on'\n"
+                                     "fsync = 'on'\n"
+                                     "full_page_writes = 'on'\n"
+                                     "logging_collector = 'off'\n"
+                                     "log_destination = 'stderr'\n"
+                                     "restart_after_crash = 'off'\n"
+                                     "wal_level = 'replica'\n"
+                                     "archive_mode = 'on'\n"
+                                     "archive_command = '/bin/true'\n"
+                                     "restore_command = ''\n"
+                                     "primary_conninfo = ''\n"
+                                     "primary_slot_name = ''\n"
+                                     "recovery_target_timeline = 'latest'\n"
+                                     "synchronous_standby_names = 'ANY 1 (\"pg-2\")'\n";
+
+Test(agent_files, the_primarys_configuration_is_word_by_word_what_it_was)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    struct agent_config c = config_of(a);
+    const struct conf_input in = { .path = &paths, .config = &c, .role = CONF_PRIMARY };
+    struct error err = { 0 };
+    str text;
+    CHECK_OK(conf_text(a, &in, &text, &err), err);
+    CHECK_HAS(text, "work_mem = '7MB'\nlog_line_prefix = 'it''s \\\\ a\\nline'\nmax_connections = '50'\n");
+    ptrdiff_t ours = str_find(text, S("# What follows"));
+    cr_assert(ours > 0);
+    CHECK_STR(str_from_offset(text, (size_t)ours), primary_golden);
+}
+
+Test(agent_files, a_standby_streams_from_the_primary_and_keeps_its_limits)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    struct agent_config c = config_of(a);
+    struct control control = { .limits = { 200, 8, 32, 0, 64 } };
+    struct conf_input in = {
+        .path = &paths, .config = &c, .role = CONF_STANDBY, .source = config_peer(&c, S("pg-2")), .control = &control
+    };
+    c.repositories = parse(a, "[{\"name\":\"main\",\"path\":\"/r\",\"retention_full\":3}]");
+    struct error err = { 0 };
+    str text;
+    CHECK_OK(conf_text(a, &in, &text, &err), err);
+    CHECK_HAS(text, "\nmax_connections = 200\n"); /* what pg_control says, above the 50 that is wanted */
+    CHECK_HAS_NOT(text, "\nmax_worker_processes =");
+    CHECK_HAS(text, "primary_conninfo = 'host=''127.0.0.6'' port=5433 user=''streaming_replica'' "
+                    "application_name=''pg-1'' sslmode=verify-ca ");
+    CHECK_HAS(text, "sslkey=''/d/pki/server.key'''\n");
+    CHECK_HAS(text, "primary_slot_name = 'pgi_pg_1'\n");
+    CHECK_HAS(text,
+              "restore_command = 'pgbackrest --config=/d/conf/pgbackrest.conf --stanza=pg archive-get %f \"%p\"'\n");
+    CHECK_HAS(text,
+              "archive_command = 'pgbackrest --config=/d/conf/pgbackrest.conf --stanza=pg archive-push \"%p\"'\n");
+    CHECK_HAS(text, "synchronous_standby_names = ''\n");
+    in.role = CONF_FROZEN;
+    CHECK_OK(conf_text(a, &in, &text, &err), err);
+    CHECK_HAS(text, "primary_conninfo = ''\n");
+    CHECK_HAS(text, "restore_command = ''\n");
+}
+
+Test(agent_files, a_parameter_that_is_no_name_or_no_text_is_refused)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    static const char *const bad[] = { "{\"a b\":\"1\"}", "{\"a'\":\"1\"}",       "{\"\":\"1\"}",
+                                       "{\"a\":1}",       "{\"a\\nport\":\"1\"}", "{\"a\":\"x\\u0000y\"}" };
+    struct agent_config c = config_of(a);
+    const struct conf_input in = { .path = &paths, .config = &c, .role = CONF_PRIMARY };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        str text;
+        c.parameters = parse(a, bad[i]);
+        CHECK_FAILS(conf_text(a, &in, &text, NULL), ERRC_INVALID);
+    }
+}
+
+Test(agent_files, hba_ident_and_pgbackrest_are_word_by_word_what_they_were)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    struct agent_config c = config_of(a);
+    struct conf_input in = { .path = &paths, .config = &c, .has_os_user = true, .os_user = S("postgres") };
+    static const char first[] = "# Written by postgres-agent: changes made here are overwritten.\n";
+    CHECK_STR(hba_text(a, &in), arena_printf(a,
+                                             "%slocal all postgres peer map=agent\n"
+                                             "hostssl replication,postgres streaming_replica all cert map=instances\n"
+                                             "host all streaming_replica all reject\n"
+                                             "host all postgres all reject\n"
+                                             "host all all 10.0.0.0/8 scram-sha-256\n"
+                                             "hostssl all all all scram-sha-256\n",
+                                             first)
+                                    .ptr);
+    CHECK_STR(ident_text(a, &in), arena_printf(a,
+                                               "%sagent \"postgres\" postgres\n"
+                                               "instances \"pg-1\" streaming_replica\n"
+                                               "instances \"pg-2\" streaming_replica\n",
+                                               first)
+                                      .ptr);
+    c.repositories = parse(a, "[{\"name\":\"main\",\"path\":\"/r\",\"retention_full\":3}]");
+    CHECK_HAS(pgbackrest_text(a, &in), "repo1-path=/r\nrepo1-retention-full=3\n[pg]\npg1-path=/d/pgdata\n"
+                                       "pg1-socket-path=/d/sock\npg1-port=5432\npg1-user=postgres\n");
+}
+
+/* ---- state --------------------------------------------------------------------------------------------------- */
+
+static struct agent *agent_in(struct arena *a, const char *dir)
+{
+    struct agent *ag = arena_new_of(a, struct agent);
+    ag->path.dir = dir;
+    ag->path.pgdata = arena_printf(a, "%s/pgdata", dir).ptr;
+    ag->path.state = arena_printf(a, "%s/state.json", dir).ptr;
+    ag->boot.instance = S("pg-1");
+    ag->boot.cluster_uid = S("uid");
+    (void)snprintf(ag->incarnation, sizeof(ag->incarnation), "one");
+    return ag;
+}
+
+Test(agent_files, the_state_comes_back_as_it_was_and_only_to_its_own_instance)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    TEMP_DIR(d);
+    struct agent *ag = agent_in(a, d.path);
+    struct durable s, back;
+    struct error err = { 0 };
+    bool found;
+    CHECK_OK(state_read(ag, &s, &found, &err), err);
+    cr_expect(!found && s.usable && s.term == 0);
+    s.term = 9;
+    s.granted = s.has_data = s.rewinding = true;
+    s.granted_timeline = 5;
+    s.usable = false;
+    s.need = UINT64_C(0x1A0000028);
+    (void)snprintf(s.last_restart_id, sizeof(s.last_restart_id), "r-1");
+    state_note_timeline(&s, 4, 7);
+    state_note_timeline(&s, 5, 9);
+    state_note_timeline(&s, 4, 8);
+    CHECK_OK(state_write(ag, &s, &err), err);
+    struct stat st;
+    cr_assert(stat(ag->path.state, &st) == 0 && (st.st_mode & 0777) == 0600);
+    CHECK_OK(state_read(ag, &back, &found, &err), err);
+    cr_expect(found && back.term == 9 && back.granted && back.granted_timeline == 5 && back.has_data && back.rewinding);
+    cr_expect(!back.usable && back.need == s.need && back.wal_term_count == 2);
+    cr_expect(state_term_of(&back, 4) == 8 && state_term_of(&back, 5) == 9 && state_term_of(&back, 6) == 0);
+    CHECK_STR(str_from(back.incarnation), "one");
+    CHECK_STR(str_from(back.last_restart_id), "r-1");
+    ag->boot.cluster_uid = S("other");
+    CHECK_FAILS(state_read(ag, &back, &found, &err), ERRC_INVALID);
+}
+
+Test(agent_files, the_oldest_timelines_are_forgotten_first)
+{
+    struct durable s = { 0 };
+    for (int64_t n = 1; n <= AGENT_WAL_TERMS_MAX + 3; n++)
+        state_note_timeline(&s, n, n + 100);
+    cr_expect(s.wal_term_count == AGENT_WAL_TERMS_MAX);
+    cr_expect(state_term_of(&s, 3) == 0 && state_term_of(&s, 4) == 104);
+    cr_expect(state_term_of(&s, AGENT_WAL_TERMS_MAX + 3) == AGENT_WAL_TERMS_MAX + 103);
+}
+
+/* ---- timelines ----------------------------------------------------------------------------------------------- */
+
+static bool has(struct arena *a, struct agent *ag, const char *name)
+{
+    return fs_exists(arena_printf(a, "%s/pg_wal/%s", ag->path.pgdata, name).ptr);
+}
+
+Test(agent_files, skipped_timelines_get_comments_and_lose_them_before_a_recovery)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    TEMP_DIR(d);
+    struct agent *ag = agent_in(a, d.path);
+    struct error err = { 0 };
+    CHECK_OK(fs_mkdir_all(arena_printf(a, "%s/pg_wal", ag->path.pgdata).ptr, 0700, &err), err);
+    CHECK_OK(history_skip(ag, 1, 4, &err), err);
+    cr_expect(has(a, ag, "00000002.history") && has(a, ag, "00000003.history") && !has(a, ag, "00000004.history"));
+    CHECK_FAILS(history_skip(ag, 4, 4, &err), ERRC_INVALID);
+    CHECK_FAILS(history_skip(ag, 1, 100000, &err), ERRC_INVALID);
+    /* A real, higher file with timeline 1 as an ancestor needs them. */
+    const char *real = arena_printf(a, "%s/pg_wal/00000004.history", ag->path.pgdata).ptr;
+    CHECK_OK(fs_write_atomic(real, S("1\t0/3000100\tno recovery target specified\n"), 0600, &err), err);
+    CHECK_OK(history_prune(ag, 1, &err), err);
+    cr_expect(has(a, ag, "00000002.history"));
+    cr_assert(remove(real) == 0);
+    CHECK_OK(history_prune(ag, 2, &err), err);
+    cr_expect(has(a, ag, "00000002.history"), "its own and those below stay");
+    cr_expect(!has(a, ag, "00000003.history"));
+}
+
+Test(agent_files, a_history_tells_where_an_ancestor_ended)
+{
+    str text = S("1\t0/3000100\tno recovery target specified\n# comment\n\n7\t1/A0\tx\n");
+    uint64_t lsn = 0;
+    cr_expect(history_fork(text, 1, &lsn) && lsn == 0x3000100);
+    cr_expect(history_fork(text, 7, &lsn) && lsn == 0x1000000A0);
+    cr_expect(!history_fork(text, 2, &lsn));
+    cr_expect(!history_is_comment(text) && history_is_comment(S("# skipped\n\n")) && history_is_comment(S("")));
+}
