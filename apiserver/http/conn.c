@@ -55,6 +55,7 @@ static void on_close(void *arg)
     struct conn *c = arg;
     struct http_loop *loop = c->loop;
     c->socket = NULL;
+    c->in = NULL;
     list_remove(&c->node);
     atomic_fetch_sub_explicit(&loop->connections, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&loop->server->connections, 1, memory_order_relaxed);
@@ -77,6 +78,7 @@ void http__conn_open(struct http_loop *loop, h2o_socket_t *socket)
     read_address(c);
     socket->on_close.cb = on_close;
     socket->on_close.data = c;
+    http__sweep_start(loop);
     loop->accept.ssl_ctx = c->tls->ctx;
     h2o_accept(&loop->accept, socket);
 }

@@ -29,8 +29,6 @@
 /* h2o encrypts all it is given at once and blocks the loop meanwhile: larger bodies go in slices. */
 #define HTTP_SLICE_BYTES (128u << 10)
 #define HTTP_SLICE_BUFFERS 256
-/* How soon a client that hung up over HTTP/1.1, or one that stopped reading, is noticed. */
-#define HTTP_SWEEP_MS 250
 #define HTTP_HANDSHAKE_TIMEOUT_MS 10000
 
 struct message {
@@ -81,6 +79,8 @@ struct http_loop {
     size_t spare_count;
     struct http_timer *timers; /* the heap's root */
     struct http_timer *sweep;
+    int64_t clock_offset_ms; /* wall clock less monotonic clock, when last looked at */
+    char *gathered;          /* HTTP_SLICE_BYTES for what goes to TLS in one piece; made when first used */
     int64_t end_deadline_ns; /* 0: not ending */
     bool is_draining, is_ended;
 };
@@ -90,13 +90,17 @@ struct conn {
     struct list node; /* in loop->conns */
     atomic_uint refs;
     h2o_socket_t *socket; /* NULL once closed */
+    BIO *in;              /* what the client sends, once the handshake is done */
     struct tls *tls;
     struct arena *arena; /* texts of the peer; NULL without a certificate */
     struct http_peer peer;
     char address[INET6_ADDRSTRLEN];
-    unsigned open_requests; /* as h2o sees them */
-    size_t deferred;        /* until they are really finished, not until the client resets them */
-    int64_t abuse_ns;       /* leaky bucket of resets: when it would be empty */
+    unsigned open_requests;    /* as h2o sees them */
+    size_t deferred;           /* until they are really finished, not until the client resets them */
+    unsigned partial_requests; /* that h2o is still receiving; counted by the sweep */
+    uint64_t credited_bytes;   /* received and accounted for */
+    uint64_t outstanding_bytes;
+    int64_t abuse_ns; /* leaky bucket of resets: when it would be empty */
     bool is_handshaken, is_http2, is_doomed;
 };
 
@@ -219,16 +223,23 @@ void http__request_abandon(struct request *r);
 /* Bytes were handed to h2o: from now on progress is expected. */
 void http__request_watch_progress(struct request *r, int64_t now_ns);
 void http__request_watch_disconnect(struct request *r);
-void http__sweep_start(struct http_loop *loop);
 static inline struct request *http__request_of(struct http_request *req)
 {
     return CONTAINER_OF(req, struct request, pub);
 }
 
+/* sweep.c */
+/* While there are connections. */
+void http__sweep_start(struct http_loop *loop);
+int64_t http__clock_offset_ms(const struct http_loop *loop);
+
 /* response.c */
 /* Status, headers and reason into h2o's response. */
 void http__response_head(struct request *r, const struct http_response *res);
 void http__response_send(struct request *r, const struct http_response *res);
+/* Over HTTP/1.1 each buffer becomes a TLS record of its own, at 10 us: puts small ones together, into memory of the
+ * loop, which is enough because TLS encrypts at once. */
+void http__gather(struct request *r, h2o_iovec_t *buffers, size_t *count);
 /* Drops the references that a response brought along. */
 void http__response_drop(const struct http_response *res);
 /* A short text/plain answer of our own. */

@@ -102,6 +102,7 @@ struct http_loop *http__loop_new(struct http_server *server, size_t index)
     list_init(&loop->dirty);
     loop->flush.cb = on_flush;
     loop->evloop = h2o_evloop_create();
+    loop->clock_offset_ms = http__clock_offset_ms(loop);
     h2o_context_init(&loop->context, loop->evloop, &server->config);
     loop->accept = (h2o_accept_ctx_t) { .ctx = &loop->context, .hosts = server->config.hosts };
     loop->mailbox.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -143,6 +144,7 @@ static void dispose(struct http_loop *loop)
     run_messages(take_messages(&loop->mailbox, true));
     http__timers_free(loop);
     free_spares(loop);
+    mem_free(loop->gathered);
     h2o_timeout_unlink(&loop->flush);
     h2o_socket_read_stop(loop->mailbox.socket);
     h2o_socket_close(loop->mailbox.socket);

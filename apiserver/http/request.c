@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A request from h2o's callback to the end of its memory, and the sweep that looks after requests which h2o does not:
- * clients that hung up over HTTP/1.1 while nobody reads, and clients that stopped reading.
+ * A request from h2o's callback to the end of its memory.
  *
  * h2o tells that a request is over only by clearing its memory pool (before an answer was begun it calls no stop), so
  * each pool gets a small tripwire.
@@ -117,6 +116,7 @@ static bool read_headers(struct request *r)
     }
     r->pub.headers = to;
     r->pub.header_count = from->size;
+    r->conn->credited_bytes += bytes;
     return bytes <= LIMIT_HEADER_BYTES;
 }
 
@@ -141,6 +141,7 @@ static struct request *receive(h2o_req_t *h2o)
     struct request **tripwire = h2o_mem_alloc_shared(&h2o->pool, sizeof(struct request *), on_pool_clear);
     *tripwire = r;
     c->open_requests++;
+    c->credited_bytes += h2o->entity.len;
     r->h2o = h2o;
     r->conn = c;
     r->state = REQUEST_NEW;
@@ -184,7 +185,7 @@ str http_request_header(const struct http_request *req, str name)
     return (str) { "", 0 };
 }
 
-/* ---- clients that are gone or stand still -------------------------------------------------------------------- */
+/* ---- clients that are gone ----------------------------------------------------------------------------------- */
 
 void http__request_abandon(struct request *r)
 {
@@ -209,39 +210,11 @@ void http__request_abandon(struct request *r)
     h2o_send(h2o, NULL, 0, H2O_SEND_STATE_FINAL);
 }
 
-static void on_sweep(void *arg)
-{
-    struct http_loop *loop = arg;
-    int64_t stalled_ns = clock_monotonic_ns() - loop->server->options.write_stall_timeout_ms * NS_PER_MS;
-    loop->sweep = NULL;
-    /* Oldest first: the first that is in time ends the walk. */
-    LIST_FOREACH (&loop->inflight, it) {
-        struct request *r = LIST_ENTRY(it, struct request, inflight);
-        if (r->progress_ns > stalled_ns)
-            break;
-        http__conn_doom(r->conn);
-    }
-    LIST_FOREACH (&loop->unread, it) {
-        struct request *r = LIST_ENTRY(it, struct request, unread);
-        if (http__conn_is_gone(r->conn))
-            http__request_abandon(r);
-    }
-    if (!list_is_empty(&loop->inflight) || !list_is_empty(&loop->unread))
-        http__sweep_start(loop);
-}
-
-void http__sweep_start(struct http_loop *loop)
-{
-    if (!loop->sweep)
-        loop->sweep = http_timer_start(loop, HTTP_SWEEP_MS, on_sweep, loop);
-}
-
 void http__request_watch_progress(struct request *r, int64_t now_ns)
 {
     r->progress_ns = now_ns;
     list_remove(&r->inflight);
     list_add_tail(&r->pub.loop->inflight, &r->inflight);
-    http__sweep_start(r->pub.loop);
 }
 
 void http__request_watch_disconnect(struct request *r)
@@ -249,5 +222,4 @@ void http__request_watch_disconnect(struct request *r)
     if (r->pub.is_http2 || !list_is_empty(&r->unread))
         return;
     list_add_tail(&r->pub.loop->unread, &r->unread);
-    http__sweep_start(r->pub.loop);
 }

@@ -85,6 +85,25 @@ static void prepare_body(struct request *r, const struct http_response *res)
     r->buffer_next = 0;
 }
 
+void http__gather(struct request *r, h2o_iovec_t *buffers, size_t *count)
+{
+    struct http_loop *loop = r->pub.loop;
+    size_t total = 0;
+    for (size_t i = 0; i < *count; i++)
+        total += buffers[i].len;
+    if (r->pub.is_http2 || *count < 2 || total > HTTP_SLICE_BYTES)
+        return;
+    if (!loop->gathered)
+        loop->gathered = mem_alloc(HTTP_SLICE_BYTES);
+    char *to = loop->gathered;
+    for (size_t i = 0; i < *count; i++) {
+        memcpy(to, buffers[i].base, buffers[i].len);
+        to += buffers[i].len;
+    }
+    buffers[0] = h2o_iovec_init(loop->gathered, total);
+    *count = 1;
+}
+
 static size_t body_length(const struct http_response *res)
 {
     size_t total = res->body.len;
@@ -110,6 +129,7 @@ static void send_slice(h2o_generator_t *generator, h2o_req_t *h2o)
             r->buffer_next++;
     }
     bool is_last = r->buffer_next == r->buffer_count;
+    http__gather(r, slice, &count);
     http__request_watch_progress(r, clock_monotonic_ns());
     h2o_send(h2o, slice, count, is_last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
 }
@@ -139,6 +159,7 @@ void http__response_send(struct request *r, const struct http_response *res)
     }
     h2o_start_response(h2o, &r->generator);
     http__request_watch_progress(r, r->progress_ns);
+    http__gather(r, r->buffers, &r->buffer_count);
     h2o_send(h2o, r->buffers, r->buffer_count, H2O_SEND_STATE_FINAL);
 }
 

@@ -39,6 +39,8 @@ static void set_defaults(struct http_server_options *o)
         o->max_connections = default_connections();
     if (o->max_requests_per_connection == 0)
         o->max_requests_per_connection = DEFAULT_REQUESTS_PER_CONNECTION;
+    if (o->max_intake_bytes == 0)
+        o->max_intake_bytes = LIMIT_INTAKE_BYTES;
     if (o->idle_timeout_ms <= 0)
         o->idle_timeout_ms = DEFAULT_IDLE_MS;
     if (o->write_stall_timeout_ms <= 0)

@@ -110,9 +110,11 @@ static void flush(struct request *r)
         buffers[s->in_flight++] = h2o_iovec_init(data->bytes, data->len);
         bytes += data->len;
     }
-    if (s->in_flight > 0)
-        send_pieces(r, buffers, s->in_flight);
-    else if (s->is_ended)
+    if (s->in_flight > 0) {
+        size_t count = s->in_flight;
+        http__gather(r, buffers, &count);
+        send_pieces(r, buffers, count);
+    } else if (s->is_ended)
         finish(r);
 }
 

@@ -114,6 +114,7 @@ static void on_state(const SSL *ssl, int where, int ret)
     SSL_get0_alpn_selected(ssl, &protocol, &len);
     struct conn *c = http__conn_of(BIO_get_data(SSL_get_rbio(ssl)));
     c->is_handshaken = true;
+    c->in = SSL_get_rbio(ssl);
     c->is_http2 = len == 2 && memcmp(protocol, "h2", 2) == 0;
 }
 

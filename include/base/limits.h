@@ -7,6 +7,8 @@
 #define LIMIT_BODY_BYTES (3u << 20)
 /* What the HTTP library takes before it cuts: a little more, so that 413 is ours to word. */
 #define LIMIT_BODY_LIBRARY_BYTES (4u << 20)
+/* Bodies that are still arriving, of all connections together: nobody was authenticated for them. */
+#define LIMIT_INTAKE_BYTES (256u << 20)
 /* One stored object, serialized; etcd's default request limit. */
 #define LIMIT_OBJECT_BYTES (1536u << 10)
 /* A key of the store: group and resource (≤ 253 each), namespace (63), name (253), and slashes. */

@@ -162,6 +162,7 @@ struct http_server_options {
     uint16_t port;    /* 0: any; http_server_port tells */
     size_t loops;     /* 0: 1 */
     size_t max_connections;
+    size_t max_intake_bytes;            /* 0: LIMIT_INTAKE_BYTES: bodies still arriving; above, the largest is cut */
     size_t max_requests_per_connection; /* deferred at once on one connection, above: 429 text; 0: 200 */
     int64_t idle_timeout_ms;            /* 0: 120 s */
     int64_t write_stall_timeout_ms;     /* 0: 30 s without progress ends the connection */

@@ -209,3 +209,63 @@ Test(http_limits, a_body_far_too_large_is_refused_by_the_library)
     cr_assert_eq(rig->handled, 0);
     cr_assert_eq(rig_get(rig, "/hello", true).status, 200);
 }
+
+static void post_half(struct client *c, uint32_t stream, size_t mib)
+{
+    static char data[16384];
+    char block[256];
+    size_t len = h2_block(block, sizeof(block), "POST", "/echo");
+    h2_frame(c, FRAME_HEADERS, FLAG_END_HEADERS, stream, block, len);
+    for (size_t i = 0; i < mib << 6; i++)
+        h2_frame(c, FRAME_DATA, 0, stream, data, sizeof(data));
+}
+
+Test(http_limits, bodies_that_only_pile_up_end_the_connection_that_sent_most)
+{
+    start((struct http_server_options) { .max_intake_bytes = 16u << 20 });
+    struct client *small = client_open(rig, true, NULL), *large = client_open(rig, true, NULL);
+    struct frame frame;
+    h2_start(small, 0);
+    h2_start(large, 0);
+    post_half(small, 1, 2);
+    for (uint32_t i = 0; i < 8; i++)
+        post_half(large, 2 * i + 1, 3);
+    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 1, 5000));
+    h2_frame(small, FRAME_DATA, FLAG_END_STREAM, 1, "", 0);
+    cr_assert(h2_read_until(small, FRAME_DATA, 1, &frame));
+    CHECK_HAS(((str) { frame.payload, frame.len }), "2097152");
+    client_free(small);
+    client_free(large);
+}
+
+Test(http_limits, bodies_over_http1_pile_up_no_higher)
+{
+    start((struct http_server_options) { .max_intake_bytes = 5u << 20 });
+    struct client *c[3];
+    char *half = calloc(1, 3u << 20);
+    for (int i = 0; i < 3; i++) {
+        c[i] = client_open(rig, false, NULL);
+        client_write_z(c[i], "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n");
+        client_write(c[i], half, 3u << 20);
+    }
+    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 1, 5000));
+    for (int i = 0; i < 3; i++)
+        client_free(c[i]);
+    free(half);
+}
+
+Test(http_limits, many_whole_bodies_on_one_connection_are_fine)
+{
+    start((struct http_server_options) { .max_intake_bytes = 4u << 20 });
+    struct client *c = client_open(rig, true, NULL);
+    struct frame frame;
+    h2_start(c, 0);
+    post_half(c, 1, 1); /* always one that is arriving, so that the count never starts anew */
+    for (uint32_t i = 1; i < 20; i++) {
+        post_half(c, 2 * i + 1, 1);
+        h2_frame(c, FRAME_DATA, FLAG_END_STREAM, 2 * i + 1, "", 0);
+        cr_assert(h2_read_until(c, FRAME_DATA, 2 * i + 1, &frame));
+        cr_assert_not(WAIT_FOR(http_server_connections(rig->server) == 0, 40));
+    }
+    client_free(c);
+}
