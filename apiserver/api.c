@@ -53,6 +53,8 @@ int api_new(const struct api_options *options, struct api **ret, struct error *e
     if (api->workers)
         api->waiters = pool_new("api-waiter", WAITERS, WAITER_QUEUE, &own);
     int r = api->waiters ? namespaces_start(api, &own) : (int)own.code;
+    if (r == 0)
+        r = garbage_start(api, &own);
     if (r < 0) {
         api_free(api);
         return error_set(err, own.code, "%s", own.text);
@@ -75,6 +77,7 @@ void api_free(struct api *api)
 {
     if (!api)
         return;
+    garbage_stop(api);
     namespaces_stop(api);
     pool_free(api->waiters);
     pool_free(api->workers);

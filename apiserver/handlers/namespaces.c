@@ -4,8 +4,6 @@
  * NamespaceLifecycle), and a thread empties and removes those that are being deleted. It is woken by the store's
  * events, so that it neither polls nor misses what finalizers set free later.
  */
-#include <stdlib.h>
-
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -16,7 +14,9 @@
 #include "json/json_write.h"
 
 #define QUEUE_MAX 4096
-#define RETRY_MS 1000
+/* A namespace that could not be emptied is looked at again, less and less often. */
+#define RETRY_FIRST_MS 500
+#define RETRY_MAX_MS 30000
 
 struct namespaces {
     struct api *api;
@@ -24,6 +24,7 @@ struct namespaces {
     struct store_subscriber **subscribers;
     size_t subscriber_count;
     atomic_bool look_at_all; /* the queue was full once */
+    atomic_bool has_failed;  /* since the last look at all */
     pthread_t thread;
 };
 
@@ -102,7 +103,7 @@ static int remove_namespace(struct arena *a, struct api *api, const struct objec
 /* Objects of namespaces that are being deleted, and of absent ones (created while theirs went away). */
 static int look_at(struct namespaces *n, str name, struct error *err)
 {
-    struct arena *a CLEANUP(arena_freep) = arena_new();
+    CLEANUP(arena_freep) struct arena *a = arena_new();
     CLEANUP(object_unrefp) struct object *o = get_namespace(a, n->api, name);
     if (o && !o->is_deleting)
         return 0;
@@ -121,7 +122,7 @@ static int look_at(struct namespaces *n, str name, struct error *err)
 
 static int look_at_all(struct namespaces *n, struct error *err)
 {
-    struct arena *a CLEANUP(arena_freep) = arena_new();
+    CLEANUP(arena_freep) struct arena *a = arena_new();
     const struct resource *r = n->api->namespace_resource;
     struct store_list list;
     store_list(r->store, a, resource_key(a, r, (str) { 0 }, (str) { 0 }), (str) { 0 }, 0, &list);
@@ -136,7 +137,7 @@ static int look_at_all(struct namespaces *n, struct error *err)
 static void *run(void *arg)
 {
     struct namespaces *n = arg;
-    int64_t next = INT64_MAX; /* a store that refused writes is asked again after a while */
+    int64_t next = INT64_MAX, delay_ms = RETRY_FIRST_MS;
     while (!queue_is_closed(n->wanted)) {
         char *name = queue_pop(n->wanted, next);
         struct error err;
@@ -145,12 +146,16 @@ static void *run(void *arg)
         if (r == 0 && is_full_turn)
             r = look_at_all(n, &err);
         mem_free(name);
-        if (r < 0)
-            log_warn("namespace not emptied yet", LOG_ERROR(&err));
-        if (r < 0)
-            next = deadline_in_ms(RETRY_MS);
-        else if (is_full_turn)
+        if (r < 0) {
+            log_warn("namespace not emptied yet", LOG_ERROR(&err), LOG_INT("retry_ms", delay_ms));
+            next = deadline_in_ms(delay_ms);
+            atomic_store(&n->has_failed, true);
+            delay_ms = 2 * delay_ms < RETRY_MAX_MS ? 2 * delay_ms : RETRY_MAX_MS;
+        } else if (is_full_turn) {
             next = INT64_MAX;
+            delay_ms = RETRY_FIRST_MS;
+            atomic_store(&n->has_failed, false);
+        }
     }
     return NULL;
 }
@@ -175,14 +180,14 @@ static void on_namespaces(void *self, struct watch_event *const *events, size_t 
             want(self, events[i]->object->name);
 }
 
-/* Writer thread: a change of content matters only where the namespace is going or gone. */
+/* Writer thread: content matters only where the namespace is going or gone. */
 static void on_content(void *self, struct watch_event *const *events, size_t count, rv up_to UNUSED)
 {
     struct namespaces *n = self;
     struct arena *a = NULL;
     for (size_t i = 0; i < count; i++) {
-        if (events[i]->type == WATCH_MODIFIED)
-            continue;
+        if (events[i]->type == WATCH_MODIFIED && !n->has_failed)
+            continue; /* but what was in the way (deletionProtection) may be so no more */
         a = a ? a : arena_new();
         CLEANUP(object_unrefp) struct object *o = get_namespace(a, n->api, events[i]->object->namespace_);
         if (o ? o->is_deleting : events[i]->type == WATCH_ADDED)
@@ -193,7 +198,7 @@ static void on_content(void *self, struct watch_event *const *events, size_t cou
 
 static int subscribe(struct namespaces *n, const struct resource *r, store_events_fn fn, struct error *err)
 {
-    struct arena *a CLEANUP(arena_freep) = arena_new();
+    CLEANUP(arena_freep) struct arena *a = arena_new();
     rv from;
     str all = resource_key(a, r, (str) { 0 }, (str) { 0 });
     int result = store_subscribe(r->store, all, 0, fn, n, &n->subscribers[n->subscriber_count], &from, err);
@@ -218,7 +223,7 @@ static int subscribe_all(struct namespaces *n, struct error *err)
 
 static int ensure_namespace(struct api *api, str name, struct error *err)
 {
-    struct arena *a CLEANUP(arena_freep) = arena_new();
+    CLEANUP(arena_freep) struct arena *a = arena_new();
     const struct resource *r = api->namespace_resource;
     char uuid[37];
     rand_uuid(uuid);

@@ -19,5 +19,8 @@ void homes_free(struct api *api);
  */
 int namespaces_start(struct api *api, struct error *err) MUST_USE;
 void namespaces_stop(struct api *api);
+/* Starts the garbage collector, under the same condition. */
+int garbage_start(struct api *api, struct error *err) MUST_USE;
+void garbage_stop(struct api *api);
 
 #endif

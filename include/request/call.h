@@ -22,6 +22,7 @@
 
 struct call;
 struct filter;
+struct garbage;
 struct metric_cache;
 struct namespaces;
 
@@ -34,6 +35,7 @@ struct api {
     atomic_bool is_ending;                     /* watches end, and new ones at once */
     const struct resource *namespace_resource; /* NULL when this server has no namespaces of its own */
     struct namespaces *namespaces;
+    struct garbage *garbage;
     struct metric_cache *metric_cache;
     /* Called once per call, before its answer leaves: the filters' second half. */
     void (*on_done)(struct call *c, int code, size_t bytes);

@@ -426,6 +426,75 @@ Test(write, a_deleted_namespace_empties_itself_and_goes)
     cr_assert_eq(env_send(env, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"foo\"}}").code, 201);
 }
 
+Test(write, a_protected_cluster_holds_its_namespace_until_it_is_released)
+{
+    cr_assert_eq(env_send(env, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"foo\"}}").code, 201);
+    const char *cluster = ENV_GROUP "/namespaces/foo/postgresclusters/x";
+    cr_assert_eq(env_send(env, "POST", ENV_GROUP "/namespaces/foo/postgresclusters",
+                          "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"deletionProtection\":true,\"storage\":{\"size\":"
+                          "\"1Gi\"}}}")
+                     .code,
+                 201);
+    cr_assert_eq(env_send(env, "DELETE", "/api/v1/namespaces/foo", "").code, 200);
+    env_pump(env, 100);
+    cr_assert_eq(env_get(env, cluster).code, 200);
+    (void)patch(cluster, "{\"spec\":{\"deletionProtection\":false}}");
+    wait_gone("/api/v1/namespaces/foo");
+}
+
+/* ---- owners
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+#define SECRETS "/api/v1/namespaces/default/secrets"
+
+static void owned_secret(const char *name, str uid, bool blocks)
+{
+    str body =
+        arena_printf(env->arena,
+                     "{\"metadata\":{\"name\":\"%s\",\"ownerReferences\":[{\"apiVersion\":\"postgres.example.io/"
+                     "v1\",\"kind\":\"PostgresCluster\",\"name\":\"x\",\"uid\":\"%.*s\",\"blockOwnerDeletion\":%s}"
+                     "]}}",
+                     name, STR_ARG(uid), blocks ? "true" : "false");
+    cr_assert_eq(env_send(env, "POST", SECRETS, body.ptr).code, 201);
+}
+
+Test(write, what_is_owned_goes_with_its_last_owner)
+{
+    (void)env_cluster(env, "x");
+    owned_secret("s", json_str_at(stored("x"), "metadata.uid"), false);
+    (void)env_send(env, "POST", SECRETS, "{\"metadata\":{\"name\":\"free\"}}");
+    cr_assert_eq(env_send(env, "DELETE", C "/x?propagationPolicy=Background", "").code, 200);
+    cr_assert_eq(env_get(env, C "/x").code, 404);
+    wait_gone(SECRETS "/s");
+    cr_assert_eq(env_get(env, SECRETS "/free").code, 200);
+}
+
+Test(write, foreground_deletion_waits_for_what_blocks_it)
+{
+    (void)env_cluster(env, "x");
+    owned_secret("s", json_str_at(stored("x"), "metadata.uid"), true);
+    (void)patch(SECRETS "/s", "{\"metadata\":{\"finalizers\":[\"a.b/c\"]}}");
+    struct env_answer a = env_send(env, "DELETE", C "/x", "{\"propagationPolicy\":\"Foreground\"}");
+    cr_assert_eq(a.code, 200);
+    CHECK_STR(json_str(json_item(json_at(a.json, "metadata.finalizers"), 0)), "foregroundDeletion");
+    for (int i = 0; i < 400 && !json_at(env_get(env, SECRETS "/s").json, "metadata.deletionTimestamp"); i++)
+        env_pump(env, 5);
+    cr_assert_eq(env_get(env, C "/x").code, 200, "it waits");
+    (void)patch(SECRETS "/s", "{\"metadata\":{\"finalizers\":null}}");
+    wait_gone(C "/x");
+}
+
+Test(write, orphaning_cuts_the_references)
+{
+    (void)env_cluster(env, "x");
+    owned_secret("s", json_str_at(stored("x"), "metadata.uid"), true);
+    cr_assert_eq(env_send(env, "DELETE", C "/x?propagationPolicy=Orphan", "").code, 200);
+    wait_gone(C "/x");
+    struct env_answer a = env_get(env, SECRETS "/s");
+    cr_assert_eq(a.code, 200);
+    cr_assert_null(json_at(a.json, "metadata.ownerReferences"));
+}
+
 Test(write, the_first_namespaces_are_there)
 {
     cr_assert_eq(env_get(env, "/api/v1/namespaces/default").code, 200);
