@@ -417,6 +417,8 @@ static void say_state(struct arena *a, const struct cluster_view *v, struct plan
     }
     if (staying < v->instance_count)
         say(p, "Scaling", S("an instance is being removed"));
+    if (staying < (size_t)v->spec.instances)
+        say(p, "Scaling", S("an instance is being added"));
     if (ready == (size_t)v->spec.instances && staying == ready)
         say(p, "Running", arena_printf(a, "%zu of %zu instances are ready", ready, ready));
     else if (is_growing)
