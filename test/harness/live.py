@@ -36,7 +36,7 @@ def until(condition, what, seconds=TIMEOUT):
         if value:
             return value
         if time.monotonic() > deadline:
-            raise TimeoutError(f"gave up waiting for {what}")
+            raise TimeoutError(f"gave up waiting for {what() if callable(what) else what}")
         select.select([], [], [], 0.02)
 
 
@@ -417,6 +417,27 @@ class Http2:
 
     def call(self, method, path, body=None, headers=None):
         return self.finish(self.send(method, path, body, headers))
+
+    def watch(self, path, headers=None):
+        """The open answer of a watch: .status, and .read1() for what has come."""
+        opened = Http2Watch(self, self.send("GET", path, None, headers))
+        while opened.stream.status is None and not opened.stream.is_over:
+            self.pump()
+        opened.status = opened.stream.status
+        return opened
+
+
+class Http2Watch:
+    def __init__(self, connection, stream):
+        self.connection, self.stream, self.status = connection, stream, None
+
+    def read1(self, _size):
+        while not self.stream.body and not self.stream.is_over:
+            self.connection.pump()
+        data, self.stream.body = self.stream.body, b""
+        if not data and self.stream.error:
+            raise ConnectionResetError(f"stream reset with {self.stream.error}")
+        return data
 
 
 class Background:
