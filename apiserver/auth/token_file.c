@@ -6,7 +6,6 @@
 #include "auth/token_file.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -83,14 +82,25 @@ static void reload(struct token_file *f)
     table_free(old);
 }
 
-static bool drain_events(int fd)
+/* Ours, or the link that kubelets swing round when a mounted Secret changes. */
+static bool is_about(const struct token_file *f, const struct inotify_event *event)
 {
-    char buffer[sizeof(struct inotify_event) + NAME_MAX + 1]
-        __attribute__((aligned(__alignof__(struct inotify_event))));
-    ssize_t n;
+    str path = str_from(f->path), name = str_from(event->len > 0 ? event->name : NULL);
+    str own = str_from_offset(path, (size_t)(str_rindex(path, '/') + 1));
+    return str_eq(name, own) || str_eq(name, S("..data"));
+}
+
+/* True when any of them is about our file. */
+static bool drain_events(const struct token_file *f)
+{
+    char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
     bool any = false;
-    while ((n = read(fd, buffer, sizeof(buffer))) > 0 || (n < 0 && errno == EINTR))
-        any = true;
+    for (ssize_t n; (n = read(f->inotify_fd, buffer, sizeof(buffer))) > 0 || (n < 0 && errno == EINTR);)
+        for (ssize_t at = 0; at < n;) {
+            const struct inotify_event *event = (const struct inotify_event *)(const void *)(buffer + at);
+            any |= is_about(f, event);
+            at += (ssize_t)(sizeof(*event) + event->len);
+        }
     return any;
 }
 
@@ -103,7 +113,7 @@ static void *watch_file(void *arg)
             return NULL;
         if (fds[1].revents)
             return NULL;
-        if (drain_events(f->inotify_fd))
+        if (drain_events(f))
             reload(f);
     }
 }

@@ -142,8 +142,10 @@ static void handle(void *self, struct http_request *req)
 void rig_start(struct rig *rig, struct http_server_options options)
 {
     struct error e = { 0 };
-    options.handler = handle;
-    options.self = rig;
+    if (!options.handler) {
+        options.handler = handle;
+        options.self = rig;
+    }
     if (!options.bind_address.len)
         options.bind_address = S("127.0.0.1");
     if (!options.tls.certificate_pem.len)
