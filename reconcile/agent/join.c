@@ -72,6 +72,7 @@ static int copy(struct agent *ag, struct arena *a, const struct json *source, st
                            "fast",
                            "--progress",
                            "--no-password",
+                           "--no-sync", /* data_replace syncs the whole at once */
                            "--label=postgres-agent",
                            NULL };
     const struct child_options options = { .argv = argv,
