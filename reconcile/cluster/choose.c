@@ -45,20 +45,21 @@ static int check_quorums(const struct record *r, const struct candidate *candida
     return 0;
 }
 
-int plan_choose(struct arena *a, const struct record *r, const struct candidate *candidates, size_t count,
-                size_t *ret_chosen, struct error *err)
+/* With the old primary among them, or as if it had not answered. */
+static int choose_among(const struct record *r, const struct candidate *candidates, size_t count, size_t *ret_chosen,
+                        struct error *err)
 {
-    (void)a;
-    ptrdiff_t best = -1, target = -1;
+    ptrdiff_t best = -1, target = -1, old = -1;
     for (size_t i = 0; i < count; i++) {
         if (!may_be_chosen(r, &candidates[i]))
             continue;
         if (str_eq(candidates[i].name, r->target))
             target = (ptrdiff_t)i;
+        if (str_eq(candidates[i].name, r->old))
+            old = (ptrdiff_t)i;
         int order = best < 0 ? 1 : compare_positions(&candidates[i].report, &candidates[best].report);
         /* At the same position a standby is preferred to the old primary, which would have to start first. */
-        bool beats_old = order == 0 && best >= 0 && str_eq(candidates[best].name, r->old);
-        if (order > 0 || beats_old)
+        if (order > 0 || (order == 0 && best == old))
             best = (ptrdiff_t)i;
     }
     if (best < 0)
@@ -68,9 +69,28 @@ int plan_choose(struct arena *a, const struct record *r, const struct candidate 
         if (result < 0)
             return result;
     }
-    /* A wish is followed when it costs nothing. */
+    /* A wish is followed when it costs nothing. A switchover to a target goes there or nowhere (53e). */
     if (target >= 0 && (r->is_forced || compare_positions(&candidates[target].report, &candidates[best].report) >= 0))
         best = target;
+    else if (r->is_switchover && r->target.len && old >= 0)
+        best = old;
     *ret_chosen = (size_t)best;
     return 0;
+}
+
+int plan_choose(struct arena *a, const struct record *r, const struct candidate *candidates, size_t count,
+                size_t *ret_chosen, struct error *err)
+{
+    /* One that is replaced because it does not work is the last choice, however much it has written: else it would be
+     * chosen again and again. It may still be needed for what only it has (25). */
+    if (!r->is_switchover) {
+        struct candidate *others = arena_array_of(a, struct candidate, count);
+        for (size_t i = 0; i < count; i++) {
+            others[i] = candidates[i];
+            others[i].answered &= !str_eq(candidates[i].name, r->old);
+        }
+        if (choose_among(r, others, count, ret_chosen, NULL) == 0)
+            return 0;
+    }
+    return choose_among(r, candidates, count, ret_chosen, err);
 }
