@@ -420,14 +420,19 @@ int http_client_new(struct http_client **ret, struct error *err)
     return 0;
 }
 
-void http_client_free(struct http_client *c)
+void http_client_cancel(struct http_client *c)
 {
-    if (!c)
-        return;
     pthread_mutex_lock(&c->mutex);
     c->stopping = true;
     (void)curl_multi_wakeup(c->multi);
     pthread_mutex_unlock(&c->mutex);
+}
+
+void http_client_free(struct http_client *c)
+{
+    if (!c)
+        return;
+    http_client_cancel(c);
     (void)pthread_join(c->thread, NULL);
     pthread_mutex_lock(&c->mutex);
     (void)curl_multi_cleanup(c->multi);

@@ -37,6 +37,9 @@ struct http_client_response {
 };
 
 int http_client_new(struct http_client **ret, struct error *err) MUST_USE;
+/* Streams end and calls fail with ERRC_CANCELLED, those that run and those that come: for who wants to stop soon. Any
+ * thread. */
+void http_client_cancel(struct http_client *c);
 /* Ends streams (on_end runs) and running requests (ERRC_CANCELLED). NULL is allowed. */
 void http_client_free(struct http_client *c);
 

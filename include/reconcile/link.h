@@ -14,6 +14,8 @@ struct link;
 struct links; /* what all links share: the HTTP client and the threads that answer heartbeats */
 
 int links_new(struct links **ret, struct error *err) MUST_USE;
+/* Commands fail with ERRC_CANCELLED from now on, also those under way; every stream is lost. NULL is allowed. */
+void links_cancel(struct links *ls);
 /* After every link was closed. NULL is allowed. */
 void links_free(struct links *ls);
 

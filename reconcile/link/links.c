@@ -111,6 +111,12 @@ int links_new(struct links **ret, struct error *err)
     return 0;
 }
 
+void links_cancel(struct links *ls)
+{
+    if (ls)
+        http_client_cancel(ls->client);
+}
+
 void links_free(struct links *ls)
 {
     if (!ls)
