@@ -38,11 +38,14 @@ static int pass_over(struct cluster_runtime *c, struct arena *a, const struct js
     struct manager *m = c->manager;
     struct cluster_view view;
     int r = observe__cluster(c, a, object, &view, err);
-    if (r < 0)
+    if (r < 0) {
+        actions__expire(c);
         return r;
+    }
     struct plan plan;
     if (view.is_deleting) {
         bool done;
+        actions__refuse_all(c, "the cluster is being deleted");
         r = remove__cluster(c, a, object, &view, &done, err);
         if (done) {
             runtime__drop(m, c);
@@ -54,11 +57,8 @@ static int pass_over(struct cluster_runtime *c, struct arena *a, const struct js
     r = add_finalizer(c, a, object, err);
     if (r < 0)
         return r;
-    int64_t term = view.record.term;
-    str primary = view.record.primary;
-    actions__work(c, a, &view);
-    if (view.record.term != term || !str_eq(view.record.primary, primary))
-        return 0; /* an action changed the record: it asked for another pass */
+    if (!actions__work(c, a, &view))
+        return 0; /* it asked for another pass */
     plan_make(a, &view, &plan);
     int acted = act__steps(c, a, &view, &plan, err);
     if (plan.look_again_ms)
@@ -242,6 +242,8 @@ void manager_stop(struct manager *m)
     pthread_mutex_unlock(&m->lock);
     workqueue_shutdown(m->queue);
     workqueue_shutdown(m->publish);
+    /* A pass must not hold the end up because an agent does not answer; the next leader goes on where it stood. */
+    links_cancel(m->links);
     for (size_t i = 0; i < m->worker_count; i++)
         pthread_join(m->workers[i], NULL);
     if (m->has_publisher)

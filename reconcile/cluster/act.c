@@ -126,14 +126,9 @@ static int restart(struct cluster_runtime *c, struct arena *a, const struct clus
                    struct error *err)
 {
     struct instance_runtime *i = runtime__instance(c, s->instance);
-    /* Changed parameters have no id of their own: the version of the configuration names this restart. */
-    str id = v->record.restart_id.len &&
-                     !str_eq(view_instance(v, s->instance)->link.status.last_restart_id, v->record.restart_id)
-                 ? v->record.restart_id
-                 : arena_printf(a, "config-%lld", (long long)i->sent_version);
-    const struct json *body =
-        JSON_OBJECT_OF(a, JSON_MEMBER("protocol", json_int(a, AGENT_PROTOCOL)),
-                       JSON_MEMBER("term", json_int(a, v->record.term)), JSON_MEMBER("id", json_string(a, id)));
+    const struct json *body = JSON_OBJECT_OF(a, JSON_MEMBER("protocol", json_int(a, AGENT_PROTOCOL)),
+                                             JSON_MEMBER("term", json_int(a, v->record.term)),
+                                             JSON_MEMBER("id", json_string(a, s->restart_id)));
     log_info("restarting PostgreSQL", LOG_Z("cluster", c->key), LOG_STR("instance", s->instance),
              LOG_STR("reason", s->reason));
     return link_command(i->link, a, "/v1/restart", body, deadline_in_ms(COMMAND_DEADLINE_MS), NULL, err);
@@ -154,6 +149,7 @@ static bool edit_record(struct cluster_runtime *c, struct arena *a, struct clust
     case STEP_ADMIT_MEMBER: record_add_member(a, r, s->instance); return true;
     case STEP_SET_SYNC: record_push_sync(a, r, s->sync); return true;
     case STEP_FORGET_SYNC: record_forget_old_sync(a, r); return true;
+    case STEP_FORGET_RESTART: r->restart_id = r->restart_instance = S(""); return true;
     case STEP_MARK_REMOVING:
         record_set_removing(a, r, s->instance);
         record_remove_member(a, r, s->instance);

@@ -10,9 +10,24 @@
 
 #define ACTION_DEADLINE_MS 30000
 
+enum outcome {
+    OUTCOME_ANSWERED,
+    OUTCOME_WAITS,
+    OUTCOME_TRIED, /* the record was or may have been changed: what follows is for a pass that sees it */
+};
+
 static void answer(struct pending_action *p, int code, const struct json *body)
 {
     p->done(p->done_self, code, body, NULL);
+}
+
+/* It was answered. */
+static void action_free(struct cluster_runtime *c, struct pending_action *p)
+{
+    pthread_mutex_lock(&c->lock);
+    c->changes -= p->is_change;
+    pthread_mutex_unlock(&c->lock);
+    arena_free(p->arena);
 }
 
 static void refuse(struct pending_action *p, enum status_reason reason, const struct cluster_runtime *c,
@@ -25,6 +40,19 @@ static void refuse(struct pending_action *p, enum status_reason reason, const st
     else
         s = status_new(p->arena, reason, "%s", why);
     p->done(p->done_self, 0, NULL, s);
+}
+
+/* With c->lock held. False: refused, since another change is being worked on. */
+static bool enqueue(struct cluster_runtime *c, struct pending_action *p)
+{
+    if (p->is_change && c->changes > 0 && !json_bool_at(p->body, "force", false))
+        return false;
+    c->changes += p->is_change;
+    struct pending_action **end = &c->pending;
+    while (*end)
+        end = &(*end)->next;
+    *end = p;
+    return true;
 }
 
 void actions__submit(void *self, const struct action_request *request, action_done_fn done, void *done_self)
@@ -40,27 +68,30 @@ void actions__submit(void *self, const struct action_request *request, action_do
                                    .deadline_ns = deadline_in_ms(ACTION_DEADLINE_MS),
                                    .done = done,
                                    .done_self = done_self };
+    p->is_change = !p->is_dry_run && (str_eq(p->action, S("switchover")) || str_eq(p->action, S("failover")));
     str key = arena_printf(a, "%.*s/%.*s", STR_ARG(request->namespace_), STR_ARG(request->name));
+    bool is_taken = false;
     pthread_mutex_lock(&m->lock);
     struct cluster_runtime *c = m->is_stopping || !m->runs_clusters ? NULL : map_get(m->runtimes, key);
     if (c) {
         pthread_mutex_lock(&c->lock);
-        struct pending_action **end = &c->pending;
-        while (*end)
-            end = &(*end)->next;
-        *end = p;
+        is_taken = enqueue(c, p);
         pthread_mutex_unlock(&c->lock);
         workqueue_add(m->queue, key);
     }
     pthread_mutex_unlock(&m->lock);
-    if (c)
+    if (is_taken)
         return;
-    struct status *s =
-        status_new(a, STATUS_SERVICE_UNAVAILABLE,
-                   m->runs_clusters ? "the cluster is not being reconciled yet: try again in a moment"
-                                    : "the cluster controller does not run on this server (--controllers)");
-    if (m->runs_clusters)
-        s->retry_after_seconds = 1;
+    struct status *s;
+    if (c) {
+        s = status_conflict(a, S("postgres.example.io"), S("postgresclusters"), request->name,
+                            S("a change of primary is under way: wait until it is done"));
+    } else {
+        s = status_new(a, STATUS_SERVICE_UNAVAILABLE,
+                       m->runs_clusters ? "the cluster is not being reconciled yet: try again in a moment"
+                                        : "the cluster controller does not run on this server (--controllers)");
+        s->retry_after_seconds = m->runs_clusters ? 1 : 0; /* no controller: waiting does not help */
+    }
     done(done_self, 0, NULL, s);
     arena_free(a);
 }
@@ -73,9 +104,17 @@ void actions__refuse_all(struct cluster_runtime *c, const char *why)
     while (p) {
         struct pending_action *next = p->next;
         refuse(p, STATUS_SERVICE_UNAVAILABLE, c, why);
-        arena_free(p->arena);
+        action_free(c, p);
         p = next;
     }
+}
+
+static void refuse_late(struct cluster_runtime *c, struct pending_action *p)
+{
+    refuse(p, STATUS_TIMEOUT, c,
+           p->has_begun
+               ? "the change of primary is not finished yet; it goes on: see the status and events of the cluster"
+               : "it could not begin in time, and nothing was changed: see the status of the cluster");
 }
 
 static const struct json *result_of(struct arena *a, str from, str to, int64_t term, int64_t lost, str message)
@@ -85,31 +124,54 @@ static const struct json *result_of(struct arena *a, str from, str to, int64_t t
                           JSON_MEMBER("message", json_string(a, message)));
 }
 
+static str told_loss(const struct record *r, struct arena *a)
+{
+    if (r->last_lost_bytes == 0)
+        return arena_printf(a, "%.*s is primary; nothing was lost", STR_ARG(r->last_to));
+    return arena_printf(a, "%.*s is primary; at most %lld bytes of write-ahead log that %.*s had reported are missing",
+                        STR_ARG(r->last_to), (long long)r->last_lost_bytes, STR_ARG(r->last_from));
+}
+
 /* A change that an action began: answered when the new primary takes writes. */
 static bool finish_change(const struct cluster_view *v, struct pending_action *p, const struct cluster_runtime *c)
 {
     const struct record *r = &v->record;
     const struct instance_view *primary = view_primary(v);
-    if (r->last_term >= p->term && primary && view_is_serving_primary(v, primary)) {
-        struct arena *a = p->arena;
-        str message = r->last_lost_bytes
-                          ? arena_printf(a,
-                                         "%.*s is primary; at most %lld bytes of write-ahead log that %.*s had "
-                                         "reported are missing",
-                                         STR_ARG(r->last_to), (long long)r->last_lost_bytes, STR_ARG(r->last_from))
-                          : arena_printf(a, "%.*s is primary; nothing was lost", STR_ARG(r->last_to));
-        answer(p, 200, result_of(a, r->last_from, r->last_to, r->last_term, r->last_lost_bytes, message));
+    struct arena *a = p->arena;
+    if (r->last_term < p->tried_term || !primary || !view_is_serving_primary(v, primary))
+        return false;
+    if (str_eq(r->last_from, r->last_to)) { /* rule 46 */
+        str target = json_str_at(p->body, "target");
+        str why = arena_printf(
+            a, "%.*s had everything that %.*s had written, so %.*s stays primary (term %lld)",
+            STR_ARG(target.len ? arena_printf(a, "\"%.*s\" was not seen to", STR_ARG(target)) : S("no standby")),
+            STR_ARG(r->last_from), STR_ARG(r->last_from), (long long)r->last_term);
+        refuse(p, STATUS_CONFLICT, c, why.ptr);
         return true;
     }
-    if (!deadline_has_passed(p->deadline_ns))
-        return false;
-    refuse(p, STATUS_TIMEOUT, c,
-           "the change of primary is not finished yet; it goes on: see the status and events of the cluster");
+    answer(p, 200, result_of(a, r->last_from, r->last_to, r->last_term, r->last_lost_bytes, told_loss(r, a)));
     return true;
 }
 
-/* True when it was answered. */
-static bool begin_change(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct pending_action *p)
+/* Writes the change into the record and begins to carry it out. */
+static void try_change(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct pending_action *p,
+                       const struct step *step)
+{
+    log_info("change of primary asked for", LOG_Z("cluster", c->key), LOG_STR("action", p->action),
+             LOG_STR("user", p->user));
+    p->tried_term = v->record.term + (v->record.primary.len ? 1 : 0);
+    str version = v->record.resource_version;
+    struct error err;
+    int r = change__begin(c, a, v, step, &err);
+    /* Else it is admitted again; or seen as begun, should the write have come through without an answer. */
+    p->has_begun = !str_eq(version, v->record.resource_version);
+    if (r < 0) /* the record may say that it is under way: the next passes go on, the answer waits */
+        log_warn("change of primary is delayed", LOG_Z("cluster", c->key), LOG_ERROR(&err));
+    workqueue_add_after(c->manager->queue, str_from(c->key), r < 0 ? 100 : 0);
+}
+
+static enum outcome begin_change(struct cluster_runtime *c, struct arena *a, struct cluster_view *v,
+                                 struct pending_action *p)
 {
     const struct change_wish wish = { .is_switchover = str_eq(p->action, S("switchover")),
                                       .is_forced = json_bool_at(p->body, "force", false),
@@ -120,40 +182,42 @@ static bool begin_change(struct cluster_runtime *c, struct arena *a, struct clus
     int r = plan_admit_change(a, v, &wish, &step, &err);
     if (r < 0) {
         refuse(p, STATUS_CONFLICT, c, err.text);
-        return true;
+        return OUTCOME_ANSWERED;
     }
     if (p->is_dry_run) {
         answer(p, 200,
                result_of(a, v->record.primary, step.instance, v->record.term + 1, 0, S("dry run: this would be done")));
-        return true;
+        return OUTCOME_ANSWERED;
     }
-    log_info("change of primary asked for", LOG_Z("cluster", c->key), LOG_STR("action", p->action),
-             LOG_STR("user", p->user));
-    p->has_begun = true;
-    p->term = v->record.term + (v->record.primary.len ? 1 : 0);
-    r = change__begin(c, a, v, &step, &err);
-    if (r < 0) /* the record may say that it is under way: the next passes go on, the answer waits */
-        log_warn("change of primary is delayed", LOG_Z("cluster", c->key), LOG_ERROR(&err));
-    workqueue_add_after(c->manager->queue, str_from(c->key), r < 0 ? 100 : 0);
-    return false;
+    try_change(c, a, v, p, &step);
+    return OUTCOME_TRIED;
 }
 
-static bool request_restart(struct cluster_runtime *c, struct arena *a, struct cluster_view *v,
+/* NULL: POST …/restart may begin now. */
+static const char *why_no_restart(struct arena *a, const struct cluster_view *v, str only)
+{
+    if (!v->has_record || !v->record.is_initialized)
+        return "the cluster is still being created";
+    if (only.len && !record_instance_of(&v->record, only))
+        return arena_printf(a, "there is no instance \"%.*s\"", STR_ARG(only)).ptr;
+    if (v->spec.is_paused)
+        return "the cluster is paused: set spec.paused to false first";
+    if (v->record.primary.len == 0)
+        return "a change of primary is under way: wait until it is done";
+    if (v->record.restart_id.len)
+        return "a restart is under way: wait until it is done";
+    return NULL;
+}
+
+static void request_restart(struct cluster_runtime *c, struct arena *a, struct cluster_view *v,
                             struct pending_action *p)
 {
     str only = json_str_at(p->body, "instance");
     struct error err;
-    if (!v->has_record || !v->record.is_initialized) {
-        refuse(p, STATUS_CONFLICT, c, "the cluster is still being created");
-        return true;
-    }
-    if (only.len && !record_instance_of(&v->record, only)) {
-        refuse(p, STATUS_CONFLICT, c, arena_printf(a, "there is no instance \"%.*s\"", STR_ARG(only)).ptr);
-        return true;
-    }
-    if (v->spec.is_paused) {
-        refuse(p, STATUS_CONFLICT, c, "the cluster is paused: set spec.paused to false first");
-        return true;
+    const char *why = why_no_restart(a, v, only);
+    if (why) {
+        refuse(p, STATUS_CONFLICT, c, why);
+        return;
     }
     struct json_builder order; /* standbys, then the primary */
     json_builder_init(&order, a);
@@ -164,14 +228,17 @@ static bool request_restart(struct cluster_runtime *c, struct arena *a, struct c
                 json_builder_add(&order, S(""), json_string(a, name));
         }
     if (!p->is_dry_run) {
+        struct record r = v->record;
         char id[37];
         rand_uuid(id);
-        v->record.restart_id = arena_str(a, str_from(id));
-        v->record.restart_instance = only;
-        if (record__save(c->manager, a, &v->record, &err) < 0) {
+        r.restart_id = arena_str(a, str_from(id));
+        r.restart_instance = arena_str(a, only);
+        r.restart_serial = r.next_serial;
+        if (record__save(c->manager, a, &r, &err) < 0) {
             refuse(p, STATUS_SERVICE_UNAVAILABLE, c, err.text);
-            return true;
+            return;
         }
+        v->record = r;
         workqueue_add(c->manager->queue, str_from(c->key));
     }
     answer(p, 200,
@@ -179,43 +246,85 @@ static bool request_restart(struct cluster_runtime *c, struct arena *a, struct c
                a, JSON_MEMBER("instances", json_builder_array(&order)),
                JSON_MEMBER("message", json_string(a, p->is_dry_run ? S("dry run: these would restart, one at a time")
                                                                    : S("restarting, one at a time")))));
-    return true;
 }
 
-/* True when p was answered. */
-static bool work_on(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct pending_action *p)
+static enum outcome work_on(struct cluster_runtime *c, struct arena *a, struct cluster_view *v,
+                            struct pending_action *p)
 {
+    const struct record *r = &v->record;
+    /* Its write came through although the answer said otherwise. */
+    p->has_begun |= p->tried_term && r->term >= p->tried_term && (r->primary.len == 0 || r->last_term >= p->tried_term);
     if (p->has_begun)
-        return finish_change(v, p, c);
+        return finish_change(v, p, c) ? OUTCOME_ANSWERED : OUTCOME_WAITS;
     if (str_eq(p->action, S("restart")))
-        return request_restart(c, a, v, p);
-    if (str_eq(p->action, S("backup"))) {
+        request_restart(c, a, v, p);
+    else if (str_eq(p->action, S("backup")))
         backups__request(c, a, v, p);
-        return true;
-    }
-    return begin_change(c, a, v, p);
+    else
+        return begin_change(c, a, v, p);
+    return OUTCOME_ANSWERED;
 }
 
-void actions__work(struct cluster_runtime *c, struct arena *a, struct cluster_view *v)
+static struct pending_action *take_pending(struct cluster_runtime *c)
 {
     pthread_mutex_lock(&c->lock);
     struct pending_action *list = TAKE(c->pending);
     pthread_mutex_unlock(&c->lock);
-    struct pending_action *keep = NULL, **keep_end = &keep;
+    return list;
+}
+
+/* Puts back what is not answered yet; what came meanwhile stands behind. */
+static void put_back(struct cluster_runtime *c, struct pending_action *list)
+{
+    struct pending_action **end = &list;
+    while (*end)
+        end = &(*end)->next;
+    pthread_mutex_lock(&c->lock);
+    *end = c->pending;
+    c->pending = list;
+    pthread_mutex_unlock(&c->lock);
+}
+
+bool actions__work(struct cluster_runtime *c, struct arena *a, struct cluster_view *v)
+{
+    struct pending_action *list = take_pending(c), *keep = NULL, **keep_end = &keep;
+    bool is_current = true;
     while (list) {
         struct pending_action *p = list;
         list = p->next;
         p->next = NULL;
-        if (work_on(c, a, v, p)) {
-            arena_free(p->arena);
-        } else {
-            *keep_end = p;
-            keep_end = &p->next;
-            workqueue_add_after(c->manager->queue, str_from(c->key), deadline_left_ms(p->deadline_ns) + 1);
+        enum outcome outcome = is_current ? work_on(c, a, v, p) : OUTCOME_WAITS;
+        is_current = is_current && outcome != OUTCOME_TRIED;
+        if (outcome != OUTCOME_ANSWERED && deadline_has_passed(p->deadline_ns)) {
+            refuse_late(c, p);
+            outcome = OUTCOME_ANSWERED;
         }
+        if (outcome == OUTCOME_ANSWERED) {
+            action_free(c, p);
+            continue;
+        }
+        *keep_end = p;
+        keep_end = &p->next;
+        workqueue_add_after(c->manager->queue, str_from(c->key), deadline_left_ms(p->deadline_ns) + 1);
     }
-    pthread_mutex_lock(&c->lock);
-    *keep_end = c->pending; /* what came meanwhile stands behind */
-    c->pending = keep;
-    pthread_mutex_unlock(&c->lock);
+    put_back(c, keep);
+    return is_current;
+}
+
+void actions__expire(struct cluster_runtime *c)
+{
+    struct pending_action *list = take_pending(c), *keep = NULL, **keep_end = &keep;
+    while (list) {
+        struct pending_action *p = list;
+        list = p->next;
+        p->next = NULL;
+        if (deadline_has_passed(p->deadline_ns)) {
+            refuse_late(c, p);
+            action_free(c, p);
+            continue;
+        }
+        *keep_end = p;
+        keep_end = &p->next;
+    }
+    put_back(c, keep);
 }

@@ -47,8 +47,9 @@ struct pending_action {
     struct arena *arena; /* holds everything below */
     str action, user;
     const struct json *body;
-    bool is_dry_run, has_begun;
-    int64_t term; /* of the change it began */
+    bool is_dry_run, is_change;
+    bool has_begun;     /* the record says so */
+    int64_t tried_term; /* of the change it began, or tried to begin; 0: none */
     int64_t deadline_ns;
     action_done_fn done;
     void *done_self;
@@ -70,8 +71,9 @@ struct cluster_runtime {
     int64_t status_written_ns;
     int64_t change_began_ns; /* of the change that is under way, for its event; 0: none seen by this process */
 
-    pthread_mutex_t lock; /* protects pending, and the shape of `instances` against the publisher */
+    pthread_mutex_t lock; /* protects what follows, and the shape of `instances` against the publisher */
     struct pending_action *pending;
+    size_t changes; /* changes of primary that were asked for and are not answered yet */
 };
 
 struct manager {
@@ -141,9 +143,10 @@ int remove__cluster(struct cluster_runtime *c, struct arena *a, const struct jso
 
 /* ---- actions.c ---- */
 void actions__submit(void *self, const struct action_request *request, action_done_fn done, void *done_self);
-/* Admits, begins or finishes what waits. *ret_step is a change that was admitted just now (has kind STEP_BEGIN_CHANGE).
- */
-void actions__work(struct cluster_runtime *c, struct arena *a, struct cluster_view *v);
+/* Admits, begins or finishes what waits. False: the record was changed, so the view is out of date. */
+bool actions__work(struct cluster_runtime *c, struct arena *a, struct cluster_view *v);
+/* Answers what waited for too long, when a pass cannot get as far as to work on it. */
+void actions__expire(struct cluster_runtime *c);
 /* Answers everything that waits with 503. */
 void actions__refuse_all(struct cluster_runtime *c, const char *why);
 

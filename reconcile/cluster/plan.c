@@ -6,7 +6,9 @@
 #include "plan.h"
 
 #include "base/clock.h"
+#include "base/rand.h"
 #include "base/strbuf.h"
+#include "json/json_write.h"
 
 #define LAUNCH_AGAIN_MS 3000 /* a launched agent connects within this time, or is launched again */
 #define LOST_GRACE_MS 150    /* a stream that reconnects at once is no reason to look at processes */
@@ -285,33 +287,71 @@ static void plan_sync(struct arena *a, const struct cluster_view *v, struct plan
 
 /* ---- restarts ------------------------------------------------------------------------------------------------ */
 
-static bool wants_restart(const struct cluster_view *v, const struct instance_view *i)
+/* POST …/restart is about it, whether it is done or not. */
+static bool is_asked_to_restart(const struct cluster_view *v, const struct instance_view *i)
 {
-    if (v->record.restart_id.len && !str_eq(i->link.status.last_restart_id, v->record.restart_id) &&
-        (v->record.restart_instance.len == 0 || str_eq(v->record.restart_instance, i->in->name)))
-        return true;
-    return i->link.status.pending_restart;
+    const struct record *r = &v->record;
+    return r->restart_id.len && !i->in->is_removing && i->in->serial < r->restart_serial &&
+           (r->restart_instance.len == 0 || str_eq(r->restart_instance, i->in->name));
 }
 
-static bool all_heard(const struct cluster_view *v)
+/* Names the restart that these parameters need: the same parameters never restart an instance twice, also not after
+ * this process was restarted. */
+static str parameters_id(struct arena *a, const struct cluster_view *v, const struct instance_view *i)
 {
-    for (size_t k = 0; k < v->instance_count; k++)
-        if (!v->instances[k].link.is_connected || !v->instances[k].link.has_status)
+    str names = i->link.status.pending_restart_names;
+    str parameters = v->spec.parameters ? json_text(a, v->spec.parameters) : S("");
+    str hash = hash_sha256_hex(a, arena_printf(a, "%.*s\n%.*s", STR_ARG(names), STR_ARG(parameters)));
+    return arena_printf(a, "parameters-%.*s", 16, hash.ptr);
+}
+
+/* Empty: it needs none. */
+static str wanted_restart(struct arena *a, const struct cluster_view *v, const struct instance_view *i)
+{
+    const struct agent_status *s = &i->link.status;
+    if (i->in->is_removing || !i->link.is_connected || !i->link.has_status)
+        return S("");
+    str id = S("");
+    if (is_asked_to_restart(v, i)) /* applies parameters, too */
+        id = v->record.restart_id;
+    else if (s->pending_restart)
+        id = parameters_id(a, v, i);
+    return str_eq(id, s->last_restart_id) ? S("") : id;
+}
+
+/* Its PostgreSQL will be started anew anyway. */
+static bool starts_anew(const struct instance_view *i)
+{
+    if (!i->link.is_connected)
+        return i->platform != PLATFORM_LIVE;
+    return is_phase(i, AGENT_COPYING) || is_phase(i, AGENT_REWINDING) || is_phase(i, AGENT_INITIALIZING);
+}
+
+static bool asked_restart_is_done(const struct cluster_view *v)
+{
+    for (size_t k = 0; k < v->instance_count; k++) {
+        const struct instance_view *i = &v->instances[k];
+        bool done = i->link.is_connected && str_eq(i->link.status.last_restart_id, v->record.restart_id);
+        if (is_asked_to_restart(v, i) && !done && !starts_anew(i))
             return false;
+    }
     return true;
 }
 
 /* The next to restart: standbys first, unless the primary must lead (a hot-standby limit falls). NULL: nobody. */
-static const struct instance_view *next_restart(const struct cluster_view *v, const struct instance_view *primary)
+static const struct instance_view *next_restart(struct arena *a, const struct cluster_view *v,
+                                                const struct instance_view *primary)
 {
-    if (wants_restart(v, primary) && primary->link.status.pending_restart && primary->link.status.restart_primary_first)
+    const struct agent_status *s = &primary->link.status;
+    bool primary_wants = wanted_restart(a, v, primary).len > 0;
+    if (primary_wants && s->pending_restart && s->restart_primary_first)
         return primary;
     for (size_t k = 0; k < v->instance_count; k++) {
         const struct instance_view *i = &v->instances[k];
-        if (i != primary && !i->in->is_removing && wants_restart(v, i))
+        if (i != primary && !starts_anew(i) && wanted_restart(a, v, i).len)
             return i;
     }
-    return wants_restart(v, primary) ? primary : NULL;
+    return primary_wants ? primary : NULL;
 }
 
 /* Not while another one is down: a restart must not be the second outage. */
@@ -326,17 +366,16 @@ static bool others_are_ready(const struct cluster_view *v, const struct instance
 }
 
 /* One instance at a time, each awaited. */
-static void plan_restarts(const struct cluster_view *v, struct plan *p)
+static void plan_restarts(struct arena *a, const struct cluster_view *v, struct plan *p)
 {
     const struct instance_view *primary = view_primary(v);
     if (!primary || !view_is_serving_primary(v, primary))
         return;
-    const struct instance_view *next = next_restart(v, primary);
-    if (!next) {
-        if (v->record.restart_id.len && all_heard(v))
-            add(p, STEP_FORGET_RESTART, S(""));
+    if (v->record.restart_id.len && asked_restart_is_done(v))
+        add(p, STEP_FORGET_RESTART, S(""));
+    const struct instance_view *next = next_restart(a, v, primary);
+    if (!next)
         return;
-    }
     if (!others_are_ready(v, next)) {
         say(p, "Restarting", S("waits until every other instance is ready"));
         look_again(p, 1000);
@@ -345,7 +384,9 @@ static void plan_restarts(const struct cluster_view *v, struct plan *p)
     struct step *s = add(p, STEP_RESTART, next->in->name);
     if (!s)
         return;
-    s->reason = next->link.status.pending_restart ? S("changed parameters need a restart") : S("restart was asked for");
+    s->restart_id = wanted_restart(a, v, next);
+    s->reason = str_eq(s->restart_id, v->record.restart_id) ? S("restart was asked for")
+                                                            : S("changed parameters need a restart");
     say(p, "Restarting", s->reason);
 }
 
@@ -448,7 +489,7 @@ void plan_make(struct arena *a, const struct cluster_view *v, struct plan *p)
     plan_members(v, p);
     plan_sync(a, v, p);
     add(p, STEP_CONFIGURE, S(""));
-    plan_restarts(v, p);
+    plan_restarts(a, v, p);
     plan_removals(v, p);
     say_state(a, v, p);
 }

@@ -30,6 +30,7 @@ struct step {
     enum step_kind kind;
     str instance;                  /* where it is about one */
     str reason;                    /* for people; BEGIN_CHANGE, RESTART */
+    str restart_id;                /* RESTART: an agent restarts once per id */
     bool is_switchover, is_forced; /* BEGIN_CHANGE */
     struct record_sync sync;       /* SET_SYNC */
 };

@@ -57,6 +57,7 @@ struct record {
 
     str restart_id;       /* newest POST …/restart; empty: none */
     str restart_instance; /* only this one; empty: all */
+    int64_t restart_serial; /* only instances with a lower serial: those that were there when it was asked for */
 
     /* The newest finished decision, for status. */
     str last_from, last_to, last_reason, last_at;

@@ -93,11 +93,16 @@ static void follow(struct fake_agent *ag, const struct fake_agent *source)
         copy_from(ag, source);
 }
 
+static bool can_work(const struct fake_agent *ag)
+{
+    return ag->is_alive && !ag->must_end && ag->config_arena && !ag->is_crashed && !ag->is_failed &&
+           (ag->down_until_ns == 0 || deadline_has_passed(ag->down_until_ns));
+}
+
 static void settle_one(struct fake_agent *ag)
 {
     const struct agent_config *c = &ag->config;
-    if (!ag->is_alive || ag->must_end || !ag->config_arena || ag->is_crashed || ag->is_failed ||
-        (ag->down_until_ns && !deadline_has_passed(ag->down_until_ns)))
+    if (!can_work(ag))
         return;
     ag->down_until_ns = 0;
     if (c->stopped_reason.len) {
@@ -499,7 +504,8 @@ void fake_agent_crash(struct fake_fleet *f, const char *name, bool may_restart)
 
 void fake_agent_kill(struct fake_fleet *f, const char *name, bool stays_dead)
 {
-    WITH (f, name, ag) {
+    WITH(f, name, ag)
+    {
         ag->stays_dead = stays_dead;
         go_down(ag);
         ag->must_end = true;
@@ -562,6 +568,13 @@ void fake_agent_fault(struct fake_fleet *f, const struct fake_agent_fault *fault
     if (f->fault_count == ARRAY_LEN(f->faults))
         abort();
     f->faults[f->fault_count++] = *fault;
+    pthread_mutex_unlock(&f->lock);
+}
+
+void fake_agent_heal(struct fake_fleet *f)
+{
+    pthread_mutex_lock(&f->lock);
+    f->fault_count = 0;
     pthread_mutex_unlock(&f->lock);
 }
 

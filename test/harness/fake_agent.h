@@ -57,6 +57,7 @@ struct fake_agent_fault {
     bool is_late; /* refused only after it was carried out: the answer is lost */
 };
 void fake_agent_fault(struct fake_fleet *f, const struct fake_agent_fault *fault);
+void fake_agent_heal(struct fake_fleet *f);
 
 /* ---- what is known -------------------------------------------------------------------------------------------- */
 

@@ -334,6 +334,15 @@ static int repository_path(void *self, struct arena *a, const struct platform_in
     return 0;
 }
 
+static int forget_cluster(void *self, const struct platform_instance *cluster, bool remove_data, struct error *err)
+{
+    (void)self;
+    (void)cluster;
+    (void)remove_data;
+    (void)err;
+    return 0;
+}
+
 static void platform_free(void *self)
 {
     (void)self;
@@ -348,6 +357,7 @@ struct platform fake_fleet_platform(struct fake_fleet *f)
                                              .remove = remove_instance,
                                              .publish_ca = publish_ca,
                                              .repository_path = repository_path,
+                                             .forget_cluster = forget_cluster,
                                              .free = platform_free };
     return (struct platform) { .ops = &ops, .self = f };
 }
@@ -383,11 +393,13 @@ static void *keep(void *arg)
 {
     struct fake_fleet *f = arg;
     pthread_mutex_lock(&f->lock);
-    for (bool any = true; any || !f->is_stopping;) {
-        any = false;
+    for (;;) {
+        bool any = false;
         for (size_t i = 0; i < f->count; i++)
             any |= keep_one(f, f->agents[i]);
-        if (!any && !f->is_stopping)
+        if (!any && f->is_stopping)
+            break;
+        if (!any)
             pthread_cond_wait(&f->changed, &f->lock);
     }
     pthread_mutex_unlock(&f->lock);

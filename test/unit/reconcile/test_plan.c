@@ -266,6 +266,7 @@ Test(plan, restart_takes_standbys_first_and_one_at_a_time)
     struct bed b;
     bed_make(&b, 3);
     b.v.record.restart_id = S("r1");
+    b.v.record.restart_serial = 4;
     plan_make(b.a, &b.v, &b.p);
     const struct step *s = find(&b, STEP_RESTART);
     cr_assert_not_null(s);
@@ -295,6 +296,7 @@ Test(plan, finished_restart_is_forgotten)
     struct bed b;
     bed_make(&b, 2);
     b.v.record.restart_id = S("r1");
+    b.v.record.restart_serial = 3;
     b.views[0].link.status.last_restart_id = b.views[1].link.status.last_restart_id = S("r1");
     plan_make(b.a, &b.v, &b.p);
     cr_assert_null(find(&b, STEP_RESTART));
@@ -406,12 +408,54 @@ Test(choose, prefers_a_standby_to_the_old_primary_at_the_same_position)
     bed_make(&b, 2);
     struct candidate c[] = { answer("pg-1", 2, "0/3000000"), answer("pg-2", 2, "0/3000000") };
     c[0].report.stopped = true;
+    b.v.record.is_switchover = true;
     size_t chosen;
     cr_assert_eq(plan_choose(b.a, &b.v.record, c, 2, &chosen, NULL), 0);
     cr_assert_eq(chosen, 1);
     c[0].report.flush_lsn = S("0/3000060");
     cr_assert_eq(plan_choose(b.a, &b.v.record, c, 2, &chosen, NULL), 0);
     cr_assert_eq(chosen, 0, "the old primary goes on when nobody has everything (rule 46)");
+    bed_end(&b);
+}
+
+Test(choose, broken_primary_is_the_last_choice_however_much_it_has_written)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    struct candidate c[] = { answer("pg-1", 2, "0/9000000"), answer("pg-2", 2, "0/3000000"), { .name = S("pg-3") } };
+    c[0].report.stopped = true;
+    size_t chosen;
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 3, &chosen, NULL), 0);
+    cr_assert_eq(chosen, 1);
+    /* Only it and the silent one may have a commit that one of both had to confirm. */
+    const str set[] = { S_INIT("pg-2"), S_INIT("pg-3") };
+    const struct record_sync sync = { .term = 2, .primary = S("pg-1"), .set = set, .set_count = 2, .wait = 1 };
+    b.v.record.sync = &sync;
+    b.v.record.sync_count = 1;
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 3, &chosen, NULL), 0);
+    cr_assert_eq(chosen, 0);
+    c[1].answered = false;
+    b.v.record.sync_count = 0;
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 3, &chosen, NULL), 0);
+    cr_assert_eq(chosen, 0, "better than nobody");
+    bed_end(&b);
+}
+
+Test(choose, switchover_goes_to_its_target_or_nowhere)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    b.v.record.is_switchover = true;
+    b.v.record.target = S("pg-3");
+    struct candidate c[] = { answer("pg-1", 2, "0/3000001"), answer("pg-2", 2, "0/3000001"),
+                             answer("pg-3", 2, "0/3000000") };
+    c[0].report.stopped = true;
+    size_t chosen;
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 3, &chosen, NULL), 0);
+    cr_assert_eq(chosen, 0);
+    c[0].answered = false;
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 3, &chosen, NULL), 0);
+    cr_assert_eq(chosen, 1, "it died meanwhile: anybody who has everything");
     bed_end(&b);
 }
 
