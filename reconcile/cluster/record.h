@@ -55,8 +55,8 @@ struct record {
     str system_identifier;
     int64_t postgres_major;
 
-    str restart_id;       /* newest POST …/restart; empty: none */
-    str restart_instance; /* only this one; empty: all */
+    str restart_id;         /* newest POST …/restart; empty: none */
+    str restart_instance;   /* only this one; empty: all */
     int64_t restart_serial; /* only instances with a lower serial: those that were there when it was asked for */
 
     /* The newest finished decision, for status. */

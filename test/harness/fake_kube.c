@@ -190,15 +190,36 @@ static int answer(struct kube_response *ret, int code, const struct json *body)
     return 0;
 }
 
-static int do_list(struct fake_kube *k, struct arena *a, str collection, struct kube_response *ret)
+/* "labelSelector=some.group%2Fkey%3Dvalue" is all that it knows; an empty query selects everything. */
+static bool is_selected(str query, const struct json *object)
+{
+    if (query.len == 0)
+        return true;
+    STRBUF_AUTO text = STRBUF_INIT(1024);
+    for (size_t i = 0; i < query.len; i++) {
+        bool is_coded = query.ptr[i] == '%' && i + 2 < query.len;
+        strbuf_add_char(&text, !is_coded ? query.ptr[i] : query.ptr[i + 2] == 'F' ? '/' : '=');
+        i += is_coded ? 2 : 0;
+    }
+    str head, selector, key, value;
+    if (!str_cut(strbuf_str(&text), '=', &head, &selector) || !str_eq(head, S("labelSelector")) ||
+        !str_cut(selector, '=', &key, &value))
+        die("query", query);
+    return str_eq(json_str(json_get(json_at(object, "metadata.labels"), key)), value);
+}
+
+static int do_list(struct fake_kube *k, struct arena *a, str collection, str query, struct kube_response *ret)
 {
     struct json_builder items;
     json_builder_init(&items, a);
     str path;
     void *value;
     for (size_t i = 0; map_next(k->objects, &i, &path, &value);)
-        if (is_in(collection, path))
-            json_builder_add(&items, S(""), parse(a, *(str *)value));
+        if (is_in(collection, path)) {
+            const struct json *object = parse(a, *(str *)value);
+            if (is_selected(query, object))
+                json_builder_add(&items, S(""), object);
+        }
     str version = arena_printf(a, "%llu", (unsigned long long)k->revision);
     return answer(ret, 200,
                   JSON_OBJECT_OF(a, JSON_MEMBER("kind", json_string(a, S("List"))),
@@ -288,7 +309,7 @@ static int carry_out(struct fake_kube *k, struct arena *a, const struct kube_req
 {
     struct target t = target_of(q->path);
     if (strcmp(q->method, "GET") == 0 && t.name.len == 0)
-        return do_list(k, a, q->path, ret);
+        return do_list(k, a, q->path, q->query, ret);
     if (strcmp(q->method, "GET") == 0) {
         const struct json *object = stored(k, a, object_path(a, &t, t.ns, t.name));
         return object ? answer(ret, 200, object) : fail(a, ret, STATUS_NOT_FOUND, q->path);
@@ -566,7 +587,7 @@ size_t fake_kube_list(struct fake_kube *k, struct arena *a, const char *collecti
 {
     struct kube_response res;
     pthread_mutex_lock(&k->lock);
-    (void)do_list(k, a, str_from(collection_path), &res);
+    (void)do_list(k, a, str_from(collection_path), S(""), &res);
     pthread_mutex_unlock(&k->lock);
     const struct json *items = json_get(res.body, S("items"));
     *ret = arena_array_of(a, const struct json *, json_count(items));
