@@ -85,7 +85,8 @@ int64_t control_wal_timeline(struct agent *ag, int64_t least);
 
 /* ---- configuration files (conf.c, hba.c) ----------------------------------------------------------------------- */
 
-enum conf_role { CONF_PRIMARY, CONF_STANDBY, CONF_FROZEN };
+/* CONF_STOPPING: a primary about to be stopped; its archiver has nothing to do, or the stop would wait for it. */
+enum conf_role { CONF_PRIMARY, CONF_STOPPING, CONF_STANDBY, CONF_FROZEN };
 
 struct conf_input {
     const struct paths *path;
@@ -279,6 +280,8 @@ struct agent {
     size_t stream_count;
     struct pool *tasks; /* checkpoints, pgBackRest */
     atomic_bool is_backup_running;
+    atomic_bool is_pushing;          /* leftovers of the archive are on their way */
+    _Atomic int64_t stanza_ns;       /* when to try again to make the stanza; 0: it is there, or no repository */
     pthread_mutex_t pgbackrest_lock; /* one at a time */
     _Atomic int64_t port;            /* of PostgreSQL, for every thread */
     atomic_bool is_ending;           /* all threads */
@@ -326,5 +329,12 @@ int bootstrap_read(struct agent *ag, const char *dir, struct error *err) MUST_US
 void checkpoint_in_background(struct agent *ag); /* backup.c */
 int backup_begin(struct agent *ag, const struct json *body, struct error *err) MUST_USE;
 void backup_prepare_repositories(struct agent *ag);
+/* Tries again when the last time failed long enough ago. */
+void backup_retry_repositories(struct agent *ag);
+/*
+ * Segments that this instance finished as a primary and did not archive before it stopped: nobody else has them marked
+ * for the archive, so they are pushed from here, in the background.
+ */
+void backup_push_leftovers(struct agent *ag);
 
 #endif

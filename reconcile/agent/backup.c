@@ -3,6 +3,8 @@
  * What runs beside the worker on the primary: checkpoints in the background, and pgBackRest: the stanza, backups as
  * children, their result as `pgbackrest info` tells it.
  */
+#include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 
 #include "agent.h"
@@ -14,9 +16,12 @@
 
 #define CHECKPOINT_MS 600000
 #define STANZA_MS 120000
+#define STANZA_RETRY_MS 5000
+#define PUSH_MS 600000
 #define INFO_MS 60000
 #define BACKUP_MS (INT64_C(3) * 24 * 3600 * 1000)
 #define OUTPUT_MAX_BYTES (4u << 20)
+#define LEFTOVERS_MAX 64
 
 /* ---- checkpoints --------------------------------------------------------------------------------------------- */
 
@@ -219,9 +224,20 @@ static void run_stanza(void *self)
     CLEANUP(arena_freep) struct arena *a = arena_new();
     const char *args[] = { "stanza-create", NULL };
     struct error err;
-    if (pgbackrest(t, a, args, STANZA_MS, NULL, &err) != 0)
+    bool failed = pgbackrest(t, a, args, STANZA_MS, NULL, &err) != 0;
+    if (failed)
         log_error("the repository cannot be prepared", LOG_ERROR(&err));
+    atomic_store(&t->ag->stanza_ns, failed ? deadline_in_ms(STANZA_RETRY_MS) : 0);
     mem_free(t);
+}
+
+void backup_retry_repositories(struct agent *ag)
+{
+    int64_t at_ns = atomic_load(&ag->stanza_ns);
+    if (at_ns == 0 || !deadline_has_passed(at_ns))
+        return;
+    atomic_store(&ag->stanza_ns, deadline_in_ms(STANZA_MS)); /* not again while this one runs */
+    backup_prepare_repositories(ag);
 }
 
 void backup_prepare_repositories(struct agent *ag)
@@ -232,5 +248,69 @@ void backup_prepare_repositories(struct agent *ag)
     if (pool_run(ag->tasks, run_stanza, t))
         return;
     log_warn("the repository is not prepared: busy");
+    mem_free(t);
+}
+
+/* ---- what a stopped primary left ------------------------------------------------------------------------------ */
+
+/* "000000010000000000000002.ready" and history files; 0: nothing (more) to push. Names are copied into the arena. */
+static size_t find_ready(struct agent *ag, struct arena *a, str *ret, size_t max)
+{
+    DIR *dir = opendir(arena_printf(a, "%s/pg_wal/archive_status", ag->path.pgdata).ptr);
+    size_t n = 0;
+    if (!dir)
+        return 0;
+    for (struct dirent *e; n < max && (e = readdir(dir));) {
+        str name = str_from(e->d_name);
+        if (str_has_suffix(name, S(".ready")))
+            ret[n++] = arena_str(a, str_first(name, name.len - strlen(".ready")));
+    }
+    (void)closedir(dir);
+    return n;
+}
+
+static int push_one(struct task *t, struct arena *a, str segment, struct error *err)
+{
+    const char *wal = arena_printf(a, "%s/pg_wal/%.*s", t->ag->path.pgdata, STR_ARG(segment)).ptr;
+    const char *args[] = { "archive-push", wal, NULL };
+    int r = pgbackrest(t, a, args, PUSH_MS, NULL, err);
+    if (r != 0)
+        return r;
+    str from = arena_printf(a, "%s/pg_wal/archive_status/%.*s.ready", t->ag->path.pgdata, STR_ARG(segment));
+    str to = arena_printf(a, "%s/pg_wal/archive_status/%.*s.done", t->ag->path.pgdata, STR_ARG(segment));
+    if (rename(from.ptr, to.ptr) != 0 && errno != ENOENT)
+        return error_set_sys(err, errno, "marking %.*s as archived", STR_ARG(segment));
+    return 0;
+}
+
+static void run_leftovers(void *self)
+{
+    struct task *t = self;
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    str names[LEFTOVERS_MAX];
+    size_t count = find_ready(t->ag, a, names, ARRAY_LEN(names));
+    struct error err;
+    int r = 0;
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = push_one(t, a, names[i], &err);
+    if (r != 0)
+        log_warn("WAL of the former primary is not archived yet", LOG_ERROR(&err));
+    else if (count > 0)
+        log_info("WAL of the former primary is archived", LOG_INT("files", count));
+    atomic_store(&t->ag->is_pushing, false);
+    mem_free(t);
+}
+
+void backup_push_leftovers(struct agent *ag)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    str one;
+    if (json_count(ag->config.repositories) == 0 || atomic_load(&ag->is_pushing) || find_ready(ag, a, &one, 1) == 0)
+        return;
+    atomic_store(&ag->is_pushing, true);
+    struct task *t = task_new(ag);
+    if (pool_run(ag->tasks, run_leftovers, t))
+        return;
+    atomic_store(&ag->is_pushing, false);
     mem_free(t);
 }

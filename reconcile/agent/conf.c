@@ -159,17 +159,18 @@ static void add_wal(struct arena *a, struct strbuf *b, const struct conf_input *
     bool has_repository = json_count(c->repositories) > 0;
     bool is_logical = str_eq(json_str(json_get(c->parameters, S("wal_level"))), S("logical"));
     bool follows = in->role == CONF_STANDBY && in->source;
+    bool is_primary = in->role == CONF_PRIMARY || in->role == CONF_STOPPING;
     add_setting(b, "wal_level", is_logical ? S("logical") : S("replica"));
     /* On from the start, so that a repository can be added without a restart. */
     add_setting(b, "archive_mode", S("on"));
-    add_setting(b, "archive_command",
-                has_repository ? pgbackrest_command(a, in, "archive-push \"%p\"") : S("/bin/true"));
+    str push = in->role == CONF_STOPPING ? S("") : pgbackrest_command(a, in, "archive-push \"%p\"");
+    add_setting(b, "archive_command", has_repository ? push : S("/bin/true"));
     add_setting(b, "restore_command",
                 has_repository && follows ? pgbackrest_command(a, in, "archive-get %f \"%p\"") : S(""));
     add_setting(b, "primary_conninfo", follows ? conf_conninfo(a, in, in->source, NULL) : S(""));
     add_setting(b, "primary_slot_name", follows ? conf_slot_name(a, c->instance) : S(""));
     add_setting(b, "recovery_target_timeline", S("latest"));
-    add_setting(b, "synchronous_standby_names", in->role == CONF_PRIMARY ? c->synchronous_standby_names : S(""));
+    add_setting(b, "synchronous_standby_names", is_primary ? c->synchronous_standby_names : S(""));
 }
 
 int conf_text(struct arena *a, const struct conf_input *in, str *ret, struct error *err)

@@ -123,6 +123,7 @@ static void housekeeping(struct agent *ag)
     struct error err;
     if (slots_advance(ag, &err) != 0)
         log_debug("slots not advanced", LOG_ERROR(&err));
+    backup_push_leftovers(ag);
 }
 
 static int maintain(struct agent *ag, int64_t *ret_wait_ms, struct error *err)

@@ -111,6 +111,7 @@ static int maintain_primary(struct agent *ag, struct error *err)
         return r;
     if (changed)
         postgres_reload(ag);
+    backup_retry_repositories(ag);
     if (ag->ready_term == ag->durable.term && ag->ready_config_version == ag->config.version)
         return 0;
     r = roles_ensure(ag, err);

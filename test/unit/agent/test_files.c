@@ -108,6 +108,10 @@ Test(agent_files, a_standby_streams_from_the_primary_and_keeps_its_limits)
     CHECK_HAS(text,
               "archive_command = 'pgbackrest --config=/d/conf/pgbackrest.conf --stanza=pg archive-push \"%p\"'\n");
     CHECK_HAS(text, "synchronous_standby_names = ''\n");
+    in.role = CONF_STOPPING;
+    CHECK_OK(conf_text(a, &in, &text, &err), err);
+    CHECK_HAS(text, "archive_command = ''\n");
+    CHECK_HAS(text, "synchronous_standby_names = 'ANY 1 (\"pg-2\")'\n"); /* nothing is acknowledged too early */
     in.role = CONF_FROZEN;
     CHECK_OK(conf_text(a, &in, &text, &err), err);
     CHECK_HAS(text, "primary_conninfo = ''\n");
