@@ -63,7 +63,7 @@ static int check_term(struct call *c, int64_t *ret_term)
 /* Only in the very term, which must be known here. */
 static int check_own_term(struct call *c)
 {
-    int64_t term;
+    int64_t term = 0;
     int r = check_term(c, &term);
     if (r == 0 && term != c->ag->durable.term)
         r = error_set(&c->err, ERRC_CONFLICT, "term %lld is not known here yet", (long long)term);
@@ -92,7 +92,7 @@ static int configure(struct call *c)
     CLEANUP(arena_freep) struct arena *a = arena_new();
     const struct json *tree = json_copy(a, c->body);
     struct agent_config next;
-    int64_t term;
+    int64_t term = 0;
     int r = agent_config_from_json(a, tree, &next, &c->err);
     if (r == 0)
         r = check_term(c, &term);
@@ -157,7 +157,7 @@ static void ease_stop(struct agent *ag)
 static int prepare(struct call *c)
 {
     struct agent *ag = c->ag;
-    int64_t term;
+    int64_t term = 0;
     int r = check_term(c, &term);
     if (r != 0)
         return r;
@@ -188,7 +188,7 @@ static int prepare(struct call *c)
 static int promote(struct call *c)
 {
     struct agent *ag = c->ag;
-    int64_t term, timeline = json_int_at(c->body, "timeline", 0);
+    int64_t term = 0, timeline = json_int_at(c->body, "timeline", 0);
     int r = check_term(c, &term);
     if (r != 0)
         return r;

@@ -4,6 +4,8 @@
  * loop (synchronous FULL, WAL, same table and index, nothing but INSERT) that commits batches of the same average size;
  * in turns in one run on one disk, so that the ratio counts and the machine does not. Then how long a store with that
  * many objects takes to open, and what it holds in memory.
+ *
+ * bench_store bare WRITES BATCH: only the bare loop, for figures of the whole server; its result as name=value pairs.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -213,14 +215,25 @@ static void run_rounds(const char *folder, const char *self)
     (void)printf("%.*s", STR_ARG(result.out));
 }
 
+static int show_bare(const char *folder, const char *batch)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    struct figures b = run_bare(arena_printf(a, "%s/bare.db", folder).ptr, strtod(batch, NULL));
+    (void)printf("per_s=%.0f cpu_us=%.1f batch=%.1f\n", (double)writes / b.seconds, b.cpu_us, b.batch);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "open") == 0)
         return show_opening(argv[2]);
-    if (argc == 2)
-        CHECK(str_to_u64(str_from(argv[1]), &writes) && writes >= IN_FLIGHT);
+    bool is_bare = argc == 4 && strcmp(argv[1], "bare") == 0;
+    if (argc == 2 || is_bare)
+        CHECK(str_to_u64(str_from(argv[argc == 2 ? 1 : 2]), &writes) && writes >= IN_FLIGHT);
     TEMP_DIR(dir);
     memset(pad, 'x', sizeof(pad));
+    if (is_bare)
+        return show_bare(dir.path, argv[3]);
     run_rounds(dir.path, "/proc/self/exe");
     return 0;
 }

@@ -1,0 +1,207 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# ./dev bench [get|create|list|watch|start|memory|store|http|failover …]: what the server costs, against what the bare
+# libraries cost in the same run on the same machine, and whether the aims are reached. CPU per operation is the
+# server's alone (clock of its process); rates are this machine's and its neighbours'. Without names: those
+# of the server's aims, without the layers alone (store, http) and failover, which takes minutes. BENCH_SCALE (percent, 100) makes the runs shorter or longer.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
+BUILD=${BENCH_BUILD:-$PWD/build-bench}
+SERVER=$BUILD/postgres-apiserver
+. test/harness/server.sh
+
+clusters=/apis/postgres.example.io/v1/namespaces/default/postgresclusters
+missed=0
+declare -A got
+
+scaled() { echo $(($1 * ${BENCH_SCALE:-100} / 100)); }
+calc() { awk "BEGIN { printf \"%.${2:-2}f\", $1 }"; }
+
+# measure PROGRAM [ARGUMENT…]: its name=value pairs into `got`.
+measure() {
+  local line pair
+  line=$(timeout 120 "$BUILD/test/bench/$1" "${@:2}" | head -n 1)
+  got=()
+  for pair in $line; do got[${pair%%=*}]=${pair#*=}; done
+}
+
+load() { measure bench_load "$SERVER_ADDRESS" "$SERVER_PORT" "$SERVER_DIR/pki" "$SERVER_PID" "$@"; }
+
+heading() {
+  printf '\n%-52s %10s %12s  %-8s %s\n' "$1" here aim '' beside
+}
+
+# row WHAT VALUE UNIT AIM BESIDE: an aim like "<= 8" or ">= 60"; "-" for a figure without one.
+row() {
+  local verdict=''
+  if [[ $4 != - ]]; then
+    if awk "BEGIN { exit !($2 $4) }"; then verdict=reached; else verdict=MISSED missed=$((missed + 1)); fi
+  fi
+  printf '%-52s %10s %12s  %-8s %s\n' "$1" "$2" "${4/-/} $3" "$verdict" "$5"
+}
+
+# part NAME: a data folder of its own.
+part() {
+  SERVER_DIR=$WORK/$1 SERVER_LOG=$WORK/$1.log
+  mkdir -p "$SERVER_DIR"
+}
+
+# peer BYTES COMMAND…: runs it while the bare handler serves; `peer_port` and `peer_pid` say where.
+with_peer() {
+  local bytes=$1 peer_pid
+  shift
+  "$BUILD/test/bench/bench_peer" "$SERVER_DIR/pki" "$bytes" >"$WORK/peer.port" &
+  peer_pid=$!
+  wait_until 5 grep -q . "$WORK/peer.port"
+  measure bench_load "$SERVER_ADDRESS" "$(cat "$WORK/peer.port")" "$SERVER_DIR/pki" "$peer_pid" "$@"
+  kill "$peer_pid"
+  wait "$peer_pid" 2>/dev/null || true
+}
+
+batches() {
+  kubectl --kubeconfig "$SERVER_DIR/admin.kubeconfig" get --raw /metrics |
+    awk '$1 == "store_batch_writes_sum" { s = $2 } $1 == "store_batch_writes_count" { n = $2 } END { print s, n }'
+}
+
+# --- parts -------------------------------------------------------------------------------------------------------------
+
+bench_get() {
+  local n bare
+  n=$(scaled 100000)
+  part get
+  server_start --controllers=
+  load create "$clusters" 64 4 16
+  heading "GET of a 1.4 KB object, 4 connections x 25 streams"
+  with_peer 1400 requests / "$n" 4 25
+  bare=${got[cpu_us]}
+  row "bare h2o handler" "$bare" "us CPU" - "${got[per_s]}/s"
+  load requests "$clusters/bench-000000?resourceVersion=0" "$n" 4 25
+  row "from cache" "${got[cpu_us]}" "us CPU" "<= 8" "$(calc "${got[cpu_us]} / $bare" 1) x bare, ${got[per_s]}/s, p50 ${got[p50_ms]} ms; Go: 380 us"
+  load requests "$clusters/bench-000000" "$n" 4 25
+  row "linearizable" "${got[cpu_us]}" "us CPU" "<= 16" "$(calc "${got[cpu_us]} / $bare" 1) x bare, ${got[per_s]}/s, p50 ${got[p50_ms]} ms; Go: 670 us"
+  server_stop
+}
+
+# Ours and the bare loop take turns, so that both have the same disk and the same neighbours.
+bench_create() {
+  local n round sum count was_sum was_count batch ours=0 bare=0 cpu=0 rates='' rounds=3
+  n=$(scaled 8000)
+  part create
+  server_start --controllers=
+  load create "$clusters" 500 4 16 900000
+  heading "durable CREATE of 1.4 KB objects, 64 in flight"
+  for ((round = 0; round < rounds; round++)); do
+    read -r was_sum was_count < <(batches)
+    load create "$clusters" "$n" 4 16 $((round * n))
+    ours=$(calc "$ours + $n / ${got[per_s]}" 4) cpu=$(calc "$cpu + ${got[cpu_us]} / $rounds") rates+="${got[per_s]} "
+    read -r sum count < <(batches)
+    batch=$(calc "($sum - $was_sum) / ($count - $was_count)" 1)
+    measure bench_store bare "$n" "$batch"
+    bare=$(calc "$bare + $n / ${got[per_s]}" 4)
+    rates+="(bare ${got[per_s]}, batches of $batch) "
+  done
+  row "rate against a bare SQLite loop, equal batches" "$(calc "100 * $bare / $ours" 0)" "%" ">= 60" "per s: $rates"
+  row "CPU" "$cpu" "us CPU" "<= 120" "Go: 1475 us"
+  server_stop
+}
+
+bench_list() {
+  local n bare bytes
+  n=$(scaled 100)
+  part list
+  server_start --controllers=
+  load create "$clusters" 2001 4 16
+  heading "LIST of 2,001 objects"
+  load requests "$clusters" 2 1 1
+  bytes=${got[bytes]}
+  with_peer "$bytes" requests / "$n" 1 1
+  bare=${got[cpu_us]}
+  row "bare h2o handler, $bytes bytes" "$(calc "$bare / 1000")" "ms CPU" - "${got[per_s]}/s"
+  load requests "$clusters" "$n" 1 1
+  row "uncompressed" "$(calc "${got[cpu_us]} / 1000")" "ms CPU" "<= 4" "$(calc "${got[cpu_us]} / $bare" 1) x bare, ${got[per_s]}/s, p50 ${got[p50_ms]} ms; Go: 42 ms"
+  load requests "$clusters" $((n / 4)) 1 1 gzip
+  row "gzip (on a worker)" "$(calc "${got[cpu_us]} / 1000")" "ms CPU" - "${got[bytes]} bytes, ${got[per_s]}/s, p50 ${got[p50_ms]} ms"
+  server_stop
+}
+
+bench_watch() {
+  part watch
+  server_start --controllers=
+  load create "$clusters" 1 1 1
+  heading "one change to 1,000 watches on 10 connections"
+  load watch "$clusters" 10 100 "$(scaled 50)"
+  row "the last one has it, p50" "${got[last_p50_ms]}" ms "<= 30" "from sending the PATCH; max ${got[last_max_ms]} ms; first to last ${got[spread_ms]} ms"
+  row "CPU per delivery" "${got[cpu_us]}" "us CPU" "<= 8" "the PATCH included; Go: 44 us"
+  row "memory per watch" "${got[kib_per_watch]}" KiB "<= 10" "its connection included; ${got[kib_after_events]} after ${got[rounds]} events; Go: 87 KiB"
+  server_stop
+}
+
+# starts DIR N [fresh]: median and worst of N starts.
+starts() {
+  local dir=$1 n=$2 i all=''
+  for ((i = 0; i < n; i++)); do
+    if [[ -n ${3:-} ]]; then rm -rf "$dir"; fi
+    measure bench_start "$SERVER" --standalone --data-dir "$dir" --secure-port 0 --controllers=
+    all+="${got[ready_ms]} ${got[cpu_ms]} ${got[rss_kib]}"$'\n'
+  done
+  read -r ready cpu rss < <(sort -n <<<"${all%$'\n'}" | awk '{ v[NR] = $0 } END { print v[int((NR + 1) / 2)] }')
+  worst=$(sort -n <<<"${all%$'\n'}" | awk 'END { print $1 }')
+}
+
+bench_start() {
+  local ready cpu rss worst
+  part start
+  heading "start to ready (median of 11)"
+  starts "$WORK/first" 11 fresh
+  row "first start: makes its certificates" "$ready" ms "<= 50" "CPU $cpu ms, worst $worst ms; Go: 1200 ms"
+  starts "$WORK/first" 11
+  row "empty store" "$ready" ms "<= 50" "CPU $cpu ms, worst $worst ms"
+  server_start --controllers=
+  load create "$clusters" 10000 4 16
+  server_stop
+  starts "$SERVER_DIR" 7
+  row "10,000 objects" "$ready" ms "<= 500" "CPU $cpu ms, worst $worst ms, then $(calc "$rss / 1024" 1) MiB resident"
+}
+
+bench_memory() {
+  local ready cpu rss worst
+  part memory
+  heading "resident memory"
+  starts "$SERVER_DIR" 1
+  row "idle" "$(calc "$rss / 1024" 1)" MiB "<= 20" "Go: 74 MiB"
+  server_start --controllers=
+  load create "$clusters" 2001 4 16
+  row "with 2,001 objects, just created" "$(calc "${got[rss_kib]} / 1024" 1)" MiB "<= 32" "Go: 135 MiB"
+  load requests "$clusters" 20 1 1
+  row "… after listing them" "$(calc "${got[rss_kib]} / 1024" 1)" MiB - ""
+  server_stop
+  starts "$SERVER_DIR" 1
+  row "with 2,001 objects, started again" "$(calc "$rss / 1024" 1)" MiB "<= 32" ""
+}
+
+bench_store() {
+  heading "the store alone"
+  timeout 120 "$BUILD/test/bench/bench_store" "$(scaled 10000)"
+}
+
+bench_http() {
+  heading "the HTTP layer alone"
+  timeout 120 "$BUILD/test/bench/bench_http" "$(scaled 50000)"
+}
+
+bench_failover() {
+  bash test/bench/failover.sh || missed=$((missed + 1))
+}
+
+if [[ $# == 0 ]]; then set -- get list watch create start memory; fi
+for what in "$@"; do
+  if ! declare -F "bench_$what" >/dev/null; then
+    echo "bench: no such part: $what (get list watch create start memory store http failover)" >&2
+    exit 2
+  fi
+done
+harness_begin
+echo "$(grep -m 1 'model name' /proc/cpuinfo | sed 's/.*: //'), $(nproc) CPUs, load $(cut -d' ' -f1-3 /proc/loadavg), $(uname -r)"
+for what in "$@"; do "bench_$what"; done
+echo
+if [[ $missed == 0 ]]; then echo "every aim reached"; else echo "$missed aims missed"; fi
