@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # ./dev bench [get|create|list|watch|start|memory|store|http|failover …]: what the server costs, against what the bare
 # libraries cost in the same run on the same machine, and whether the aims are reached. CPU per operation is the
-# server's alone (clock of its process); rates are this machine's and its neighbours'. Without names: those
-# of the server's aims, without the layers alone (store, http) and failover, which takes minutes. BENCH_SCALE (percent, 100) makes the runs shorter or longer.
+# server's alone (clock of its process); rates are this machine's and its neighbours'. Without names: all but the layers
+# alone (store, http) and failover, which takes minutes. BENCH_SCALE (percent, 100) makes the runs shorter or longer.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
 BUILD=${BENCH_BUILD:-$PWD/build-bench}
@@ -59,7 +59,7 @@ with_peer() {
 }
 
 batches() {
-  kubectl --kubeconfig "$SERVER_DIR/admin.kubeconfig" get --raw /metrics |
+  "$BUILD/test/bench/bench_load" "$SERVER_ADDRESS" "$SERVER_PORT" "$SERVER_DIR/pki" "$SERVER_PID" print /metrics |
     awk '$1 == "store_batch_writes_sum" { s = $2 } $1 == "store_batch_writes_count" { n = $2 } END { print s, n }'
 }
 

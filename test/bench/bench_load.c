@@ -6,6 +6,7 @@
  *   bench_load ADDRESS PORT PKI PID requests PATH COUNT CONNS STREAMS [gzip]
  *   bench_load ADDRESS PORT PKI PID create PATH COUNT CONNS STREAMS [FIRST]
  *   bench_load ADDRESS PORT PKI PID watch PATH CONNS STREAMS ROUNDS
+ *   bench_load ADDRESS PORT PKI PID print PATH
  *
  * PKI is a folder with ca.crt, admin.crt and admin.key. create posts PostgresClusters of about 1.4 KB (as stored).
  */
@@ -305,9 +306,43 @@ static void watch(struct load *l, size_t rounds)
     mem_free(streams);
 }
 
+static void on_printed(struct h2_stream *s, const uint8_t *bytes, size_t len)
+{
+    (void)s;
+    (void)fwrite(bytes, 1, len, stdout);
+}
+
+static void print(struct load *l)
+{
+    struct one_shot answer = { .stream = { .method = "GET",
+                                           .path = l->path,
+                                           .wanted_status = 200,
+                                           .on_data = on_printed,
+                                           .on_end = on_one_shot_end } };
+    h2_send(h2_connect(l->h), &answer.stream);
+    h2_run(l->h, &answer.is_done, DEADLINE_S);
+}
+
+static void run_load(struct load *l, int argc, char **argv)
+{
+    bool is_watch = strcmp(argv[5], "watch") == 0;
+    CHECK(argc >= 10);
+    l->conns = number(argv[is_watch ? 7 : 8]);
+    l->streams = number(argv[is_watch ? 8 : 9]);
+    CHECK(l->conns > 0 && l->conns < 64 && l->streams > 0 && l->streams <= 100);
+    if (is_watch) {
+        watch(l, number(argv[9]));
+        return;
+    }
+    l->is_create = strcmp(argv[5], "create") == 0;
+    if (l->is_create && argc > 10)
+        l->first = number(argv[10]);
+    measure(l, number(argv[7]), !l->is_create && argc > 10 ? argv[10] : NULL);
+}
+
 int main(int argc, char **argv)
 {
-    CHECK(argc >= 10);
+    CHECK(argc >= 7);
     CLEANUP(arena_freep) struct arena *a = arena_new();
     struct load l = { .pid = argv[4], .path = argv[6], .arena = a };
     CHECK(clock_getcpuclockid((pid_t)number(argv[4]), &l.server_cpu) == 0);
@@ -317,18 +352,10 @@ int main(int argc, char **argv)
                                         .certificate = arena_printf(a, "%s/admin.crt", argv[3]).ptr,
                                         .key = arena_printf(a, "%s/admin.key", argv[3]).ptr };
     l.h = h2_new(&options);
-    bool is_watch = strcmp(argv[5], "watch") == 0;
-    l.conns = number(argv[is_watch ? 7 : 8]);
-    l.streams = number(argv[is_watch ? 8 : 9]);
-    CHECK(l.conns > 0 && l.conns < 64 && l.streams > 0 && l.streams <= 100);
-    if (is_watch) {
-        watch(&l, number(argv[9]));
-    } else {
-        l.is_create = strcmp(argv[5], "create") == 0;
-        if (l.is_create && argc > 10)
-            l.first = number(argv[10]);
-        measure(&l, number(argv[7]), !l.is_create && argc > 10 ? argv[10] : NULL);
-    }
+    if (strcmp(argv[5], "print") == 0)
+        print(&l);
+    else
+        run_load(&l, argc, argv);
     h2_free(l.h);
     return 0;
 }

@@ -27,7 +27,10 @@ harness_begin() {
   chmod 755 "$WORK" # instances run as another user
   SERVER_DIR=$WORK/data SERVER_LOG=$WORK/server.log
   mkdir "$WORK/bin"
-  printf '#!/bin/sh\nexec %q --kubeconfig %q --cache-dir %q "$@"\n' "${KUBECTL:-kubectl}" "$SERVER_DIR/admin.kubeconfig" \
+  # By its full path: the wrapper itself is the first kubectl of PATH.
+  local kubectl
+  kubectl=$(command -v "${KUBECTL:-kubectl}") || kubectl=/nonexistent/kubectl
+  printf '#!/bin/sh\nexec %q --kubeconfig %q --cache-dir %q "$@"\n' "$kubectl" "$SERVER_DIR/admin.kubeconfig" \
     "$WORK/cache" >"$WORK/bin/kubectl"
   chmod 755 "$WORK/bin/kubectl"
   export HOME=$WORK PATH="$WORK/bin:$PATH" WORK SERVER_DIR
