@@ -68,12 +68,25 @@ static bool reconciler_is_ok(void *self)
 
 /* ---- storage and kinds --------------------------------------------------------------------------------------- */
 
+/* Whoever reads the log must see that time went back here once. */
+static int report_restored(struct server *s, struct error *err)
+{
+    str id;
+    uint64_t restored;
+    int r = store_identity(s->store, s->arena, &id, &restored, err);
+    if (r == 0 && restored > 0)
+        log_info("store was restored from a snapshot", LOG_STR("store", id), LOG_INT("times", (int64_t)restored));
+    return r;
+}
+
 static int open_stores(struct server *s, struct error *err)
 {
     const struct options *o = s->options;
     str url = o->storage ? str_from(o->storage) : arena_printf(s->arena, "sqlite:%s/store.db", o->data_dir);
     const struct store_options stored = { .url = url };
     int r = store_open(&stored, &s->store, err);
+    if (r == 0)
+        r = report_restored(s, err);
     if (r < 0)
         return error_wrap(err, r, "opening the store");
     /* Live objects are born with the process; their versions start with the time, so that they never go back. */

@@ -61,6 +61,7 @@ struct http_loop {
     size_t index;
     atomic_uint refs;
     atomic_size_t active_requests, active_streams, connections;
+    atomic_size_t arriving; /* while draining: connections on which a request is still on its way */
     struct mailbox mailbox;
 
     pthread_t thread;
@@ -230,6 +231,8 @@ static inline struct request *http__request_of(struct http_request *req)
 
 /* sweep.c */
 /* While there are connections. */
+/* Once, now. */
+void http__sweep(struct http_loop *loop);
 void http__sweep_start(struct http_loop *loop);
 int64_t http__clock_offset_ms(const struct http_loop *loop);
 

@@ -193,11 +193,8 @@ static bool is_idle(const struct conn *c)
     return !c->is_http2 && c->open_requests == 0 && c->socket->input->size == 0;
 }
 
-void http__loop_drain(void *arg)
+static void begin_drain(struct http_loop *loop)
 {
-    struct http_loop *loop = arg;
-    if (loop->is_draining)
-        return;
     loop->is_draining = true;
     http__listener_close(loop);
     h2o_context_request_shutdown(&loop->context);
@@ -209,6 +206,17 @@ void http__loop_drain(void *arg)
         if (!c->is_handshaken || is_idle(c))
             http__conn_doom(c);
     }
+}
+
+void http__loop_drain(void *arg)
+{
+    struct http_loop *loop = arg;
+    if (!loop->is_draining)
+        begin_drain(loop);
+    /* From now on it runs more often: somebody waits for what it counts. */
+    if (loop->sweep)
+        http_timer_cancel(TAKE(loop->sweep));
+    http__sweep(loop);
 }
 
 static void on_end_again(void *arg)

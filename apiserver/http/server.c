@@ -176,8 +176,11 @@ int http_server_set_tls(struct http_server *s, const struct http_tls_config *con
 
 void http_server_drain(struct http_server *s)
 {
-    for (size_t i = 0; i < s->loop_count; i++)
-        (void)http_loop_post(s->loops[i], http__loop_drain, s->loops[i]); /* one that ended has drained */
+    for (size_t i = 0; i < s->loop_count; i++) {
+        atomic_store(&s->loops[i]->arriving, 1); /* until the loop has looked */
+        if (!http_loop_post(s->loops[i], http__loop_drain, s->loops[i]))
+            atomic_store(&s->loops[i]->arriving, 0); /* it ended, so it has drained */
+    }
 }
 
 static size_t sum(const struct http_server *s, size_t offset)
@@ -185,14 +188,15 @@ static size_t sum(const struct http_server *s, size_t offset)
     size_t total = 0;
     for (size_t i = 0; i < s->loop_count; i++) {
         atomic_size_t *counter = (atomic_size_t *)(void *)((char *)s->loops[i] + offset);
-        total += atomic_load_explicit(counter, memory_order_relaxed);
+        total += atomic_load_explicit(counter, memory_order_acquire);
     }
     return total;
 }
 
 size_t http_server_active_requests(struct http_server *s)
 {
-    return sum(s, offsetof(struct http_loop, active_requests));
+    size_t arriving = sum(s, offsetof(struct http_loop, arriving));
+    return arriving + sum(s, offsetof(struct http_loop, active_requests));
 }
 
 size_t http_server_active_streams(struct http_server *s)

@@ -8,6 +8,7 @@
 #include "internal.h"
 
 #define SWEEP_MS 250
+#define DRAIN_SWEEP_MS 20
 #define CLOCK_STEP_MS 200
 
 /* Oldest first: the first that is in time ends the walk. */
@@ -66,12 +67,16 @@ static void bound_intake(struct http_loop *loop)
     const struct http_server *server = loop->server;
     size_t limit = server->options.max_intake_bytes / server->loop_count;
     uint64_t total = 0;
+    size_t arriving = 0;
     (void)server->config.http2.callbacks.foreach_request(&loop->context, count_partial, NULL);
     LIST_FOREACH (&loop->conns, it) {
         struct conn *c = LIST_ENTRY(it, struct conn, node);
         c->outstanding_bytes = outstanding(c);
         total += c->outstanding_bytes;
+        arriving += c->outstanding_bytes > 0;
     }
+    /* After those that became active were counted there: who reads this first misses none. */
+    atomic_store_explicit(&loop->arriving, loop->is_draining ? arriving : 0, memory_order_release);
     while (total > limit) {
         struct conn *most = LIST_ENTRY(loop->conns.next, struct conn, node);
         LIST_FOREACH (&loop->conns, it) {
@@ -125,6 +130,11 @@ static void on_sweep(void *arg)
 {
     struct http_loop *loop = arg;
     loop->sweep = NULL;
+    http__sweep(loop);
+}
+
+void http__sweep(struct http_loop *loop)
+{
     watch_clock(loop);
     end_stalled(loop);
     end_gone(loop);
@@ -136,5 +146,5 @@ static void on_sweep(void *arg)
 void http__sweep_start(struct http_loop *loop)
 {
     if (!loop->sweep)
-        loop->sweep = http_timer_start(loop, SWEEP_MS, on_sweep, loop);
+        loop->sweep = http_timer_start(loop, loop->is_draining ? DRAIN_SWEEP_MS : SWEEP_MS, on_sweep, loop);
 }

@@ -180,7 +180,7 @@ int http_server_set_tls(struct http_server *s, const struct http_tls_config *tls
 
 /* Stops accepting and sends GOAWAY; requests in flight and streams go on. Any thread, idempotent. */
 void http_server_drain(struct http_server *s);
-/* Deferred requests and streams that are still open. */
+/* Deferred requests (while draining also what is still arriving), and streams that are open. */
 size_t http_server_active_requests(struct http_server *s);
 size_t http_server_active_streams(struct http_server *s);
 size_t http_server_connections(struct http_server *s);
