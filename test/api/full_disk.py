@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A data folder on a file system that fills up: writes are refused with a reason, reads go on, and it recovers."""
+import contextlib
 import os
 import subprocess
 import sys
@@ -77,16 +78,24 @@ def test(tap, server, folder):
     tap.check("killed with a full disk, nothing is lost", names == set(acknowledged) | {"again"}, names ^ set(acknowledged))
 
 
+def mount(folder):
+    """A small file system of our own: as root, else in name spaces of our own."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m", "tmpfs", folder]
+    if subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0:
+        return True
+    os.rmdir(folder)
+    if os.geteuid() != 0:
+        with contextlib.suppress(OSError):
+            os.execvp("unshare", ["unshare", "--map-root-user", "--mount", sys.executable, *sys.argv])
+    return False
+
+
 def main():
-    tap = live.Tap()
     folder = tempfile.mkdtemp(prefix="full.")
-    mounted = os.geteuid() == 0 and subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m", "tmpfs", folder], check=False,
-                                                   stderr=subprocess.DEVNULL).returncode == 0
-    if not mounted:
-        os.rmdir(folder)
-        for _ in range(10):
-            tap.skip("a full disk", "needs root and mount")
-        sys.exit(tap.end())
+    if not mount(folder):
+        print("TAP version 13\n1..0 # SKIP no file system can be mounted here")
+        return
+    tap = live.Tap()
     os.chmod(folder, 0o711)
     server = live.Server(folder=os.path.join(folder, "data"))
     try:
