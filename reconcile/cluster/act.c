@@ -118,7 +118,6 @@ static int launch(struct cluster_runtime *c, const struct cluster_view *v, str n
         return error_set(err, (enum err)r, "%s", why.text);
     }
     i->launch_error[0] = '\0';
-    log_info("instance launched", LOG_Z("cluster", c->key), LOG_STR("instance", name));
     return 0;
 }
 

@@ -5,6 +5,7 @@
  *
  *   mark          forget the gaps seen so far                 -> ok
  *   gap           longest time between two acknowledgements since mark, in ms  -> gap 41.3
+ *   failures      attempts since mark that were not acknowledged               -> failures 3
  *   wait N        go on until N more rows are acknowledged    -> ok
  *   verify        read everything back                        -> verify ACKNOWLEDGED MISSING
  *   quit
@@ -31,7 +32,7 @@ struct writer {
     PGconn *conn;
     int64_t next;
     unsigned char *acked; /* one bit per row */
-    int64_t acked_count, wanted;
+    int64_t acked_count, wanted, failures;
     double last_ack_s, max_gap_s;
     char line[256];
     size_t line_len;
@@ -96,6 +97,7 @@ static void write_one(struct writer *w)
         note_ack(w, row);
         return;
     }
+    w->failures++;
     if (now_s() - w->last_ack_s > GIVE_UP_S)
         fail("no write was acknowledged for too long", w->conn ? PQerrorMessage(w->conn) : "refused");
     (void)poll(NULL, 0, RETRY_MS);
@@ -136,9 +138,12 @@ static void obey(struct writer *w)
 {
     if (!strcmp(w->line, "mark")) {
         w->max_gap_s = 0;
+        w->failures = 0;
         puts("ok");
     } else if (!strcmp(w->line, "gap")) {
         printf("gap %.1f\n", w->max_gap_s * 1000);
+    } else if (!strcmp(w->line, "failures")) {
+        printf("failures %lld\n", (long long)w->failures);
     } else if (!strncmp(w->line, "wait ", 5)) {
         w->wanted = w->acked_count + strtoll(w->line + 5, NULL, 10);
     } else if (!strcmp(w->line, "verify")) {

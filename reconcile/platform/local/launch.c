@@ -4,13 +4,16 @@
  * child of the server, so instances outlive it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "agent/bootstrap.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/process.h"
 #include "internal.h"
 #include "json/json_write.h"
@@ -35,6 +38,13 @@ static int write_bootstrap(const struct local *l, struct arena *a, const char *f
     return r;
 }
 
+/* The agent holds the lock of its pid file for life. */
+static bool agent_runs(struct arena *a, const char *folder)
+{
+    FD_AUTO fd = open(arena_printf(a, "%s/" AGENT_PID_FILE, folder).ptr, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
 int local__launch(void *self, const struct platform_instance *instance, const struct platform_identity *identity,
                   struct error *err)
 {
@@ -45,6 +55,8 @@ int local__launch(void *self, const struct platform_instance *instance, const st
                                                .cluster_uid = instance->cluster_uid };
     int r = fs_mkdir_all(local__folder(l, a, &cluster), 0711, err);
     char *folder = local__folder(l, a, instance);
+    if (r == 0 && agent_runs(a, folder))
+        return 0; /* of an earlier server, or slow to be reached */
     if (r == 0)
         r = local__make_folder(l, folder, 0700, err);
     if (r == 0)
@@ -61,5 +73,8 @@ int local__launch(void *self, const struct platform_instance *instance, const st
                                        .gid = l->gid,
                                        .own_session = true };
     struct process_result result;
-    return process_run(a, &spec, deadline_in_ms(LAUNCH_DEADLINE_MS), OUTPUT_MAX, NULL, NULL, &result, err);
+    r = process_run(a, &spec, deadline_in_ms(LAUNCH_DEADLINE_MS), OUTPUT_MAX, NULL, NULL, &result, err);
+    if (r == 0)
+        log_info("agent launched", LOG_STR("namespace", instance->namespace_), LOG_STR("instance", instance->name));
+    return r;
 }

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 of each part under load: writes come back by themselves, nothing acknowledged is lost in a restart in place."""
+import time
+
+import local
+from local import live
+
+
+def crash(tap, server, writer, what, victims, bound_ms=30000):
+    """Kills, waits until writes are acknowledged again and everything is ready, and checks what must hold."""
+    writer.mark()
+    local.kill(*victims)
+    writer.wait(30)
+    gap = writer.gap_ms()
+    ready = server.wait_ready("pg")
+    writer.wait(10)
+    gap = max(gap, writer.gap_ms())
+    acknowledged, missing = writer.verify()
+    print(f"# {what}: writes stopped for {gap:.0f} ms, all ready {ready:.1f} s later")
+    tap.check(f"{what}: writes come back by themselves", gap < bound_ms, gap)
+    tap.check(f"{what}: none of {acknowledged} acknowledged rows is missing", missing == 0, missing)
+    return gap
+
+
+def test(tap, server):
+    server.create("pg", instances=3)
+    print(f"# three ready after {server.wait_ready('pg'):.1f} s")
+    writer = server.writer("pg")
+    primary = server.primary("pg")
+
+    before = server.postmasters("pg")
+    crash(tap, server, writer, "the primary's postmaster", [before[primary][0]])
+    tap.check("the primary restarted in place", server.primary("pg") == primary and
+              server.postmaster("pg", primary) != before[primary], server.status("pg"))
+
+    primary = server.primary("pg")
+    crash(tap, server, writer, "the primary's agent", [server.agent("pg", primary)])
+    tap.check("it has another agent", server.agent("pg", primary) in server.processes_of("pg", primary))
+
+    crash(tap, server, writer, "agent and postmaster at once",
+          [server.agent("pg", primary), server.postmaster("pg", primary)[0]])
+
+    primary = server.primary("pg")
+    crash(tap, server, writer, "every process of the primary at once", server.processes_of("pg", primary))
+
+    primary = server.primary("pg")
+    standby = server.standbys("pg")[0]
+    old = server.postmaster("pg", standby)
+    gap = crash(tap, server, writer, "a standby's postmaster", [old[0]])
+    tap.check("writes do not notice a standby's crash", gap < 1000 and writer.failures() == 0, gap, writer.failures())
+    live.until(lambda: server.postmaster("pg", standby) not in (None, old), "the standby's new postmaster")
+
+    crash(tap, server, writer, "every process of a standby", server.processes_of("pg", standby))
+    tap.check("writes do not notice a standby's death", writer.failures() == 0, writer.failures())
+
+    # Nobody leads: the agent restarts PostgreSQL by itself after its grace.
+    primary = server.primary("pg")
+    writer.mark()
+    server.kill()
+    local.kill(server.postmaster("pg", primary)[0])
+    began = time.monotonic()
+    writer.wait(30)
+    print(f"# server and primary at once: writes stopped for {writer.gap_ms():.0f} ms without any server")
+    tap.check("without a server the agent restarts PostgreSQL by itself", writer.gap_ms() < 30000)
+    server.start()
+    server.wait_ready("pg")
+    acknowledged, missing = writer.verify()
+    tap.check(f"server and primary at once: none of {acknowledged} acknowledged rows is missing", missing == 0, missing)
+    tap.check("the primary stayed where it was", server.primary("pg") == primary)
+    print(f"# {time.monotonic() - began:.1f} s until all was ready again")
+
+    began = time.monotonic()
+    server.kill()
+    local.kill(*server.processes_of("pg", primary))
+    writer.mark()
+    server.start()
+    writer.wait(30)
+    server.wait_ready("pg")
+    print(f"# server and all of the primary: {time.monotonic() - began:.1f} s, longest gap {writer.gap_ms():.0f} ms")
+    acknowledged, missing = writer.verify()
+    tap.check(f"server and all of the primary: none of {acknowledged} acknowledged rows is missing", missing == 0, missing)
+
+
+if __name__ == "__main__":
+    local.main(test)
