@@ -100,6 +100,17 @@ static int end_lock_holders(struct agent *ag, struct error *err)
     }
 }
 
+/* Nothing of PostgreSQL is left, and the lock proves it better than a number can: that may be another process's by now,
+ * or that of a dead one that nobody reaped yet, and PostgreSQL would refuse to start. */
+static int remove_pid_file(struct agent *ag, struct error *err)
+{
+    char path[4096];
+    (void)snprintf(path, sizeof(path), "%s/postmaster.pid", ag->path.pgdata);
+    if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
+        return error_set_sys(err, errno, "removing \"%s\"", path);
+    return 0;
+}
+
 /* ---- start --------------------------------------------------------------------------------------------------- */
 
 static int write_signal_file(struct agent *ag, bool as_standby, struct error *err)
@@ -250,6 +261,8 @@ static int reap(struct agent *ag, struct error *err)
     while (pid < 0 && errno == EINTR);
     /* Its children look at the death of their parent sooner or later; we don't wait for that. */
     int r = end_lock_holders(ag, err);
+    if (r == 0)
+        r = remove_pid_file(ag, err);
     if (r != 0)
         return r;
     log_info("PostgreSQL ended", LOG_INT("pid", ag->pm.pid),
@@ -328,7 +341,7 @@ static void quit_orphan(struct agent *ag)
 int postgres_take_lock(struct agent *ag, struct error *err)
 {
     if (flock(ag->lock_fd, LOCK_EX | LOCK_NB) == 0)
-        return 0;
+        return remove_pid_file(ag, err);
     quit_orphan(ag);
     int r = end_lock_holders(ag, err);
     if (r != 0)
@@ -340,5 +353,5 @@ int postgres_take_lock(struct agent *ag, struct error *err)
             return error_set_sys(err, errno, "the folder is in use: \"%s\" is locked", ag->path.lock);
         (void)poll(NULL, 0, READY_POLL_MS);
     }
-    return 0;
+    return remove_pid_file(ag, err);
 }

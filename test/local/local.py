@@ -46,12 +46,12 @@ def is_alive(pid):
 
 def processes_below(folder):
     """Ids of processes that were started for this folder: it stands in their arguments or is where they work."""
-    mark = folder.encode() + b"/"
+    mark = folder.encode()
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit() and int(entry) != os.getpid() and is_alive(entry):
             cwd = read_link(f"/proc/{entry}/cwd")
-            if cwd.startswith(folder + "/") or mark in read_bytes(f"/proc/{entry}/cmdline"):
+            if (cwd + "/").startswith(folder + "/") or mark in read_bytes(f"/proc/{entry}/cmdline"):
                 found.append(int(entry))
     return found
 
