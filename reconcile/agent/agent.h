@@ -280,6 +280,8 @@ struct agent {
     size_t stream_count;
     struct pool *tasks; /* checkpoints, pgBackRest */
     atomic_bool is_backup_running;
+    atomic_bool is_measuring;
+    int64_t volume_ns;               /* the prober's: when to measure the data folder again */
     atomic_bool is_pushing;          /* leftovers of the archive are on their way */
     _Atomic int64_t stanza_ns;       /* when to try again to make the stanza; 0: it is there, or no repository */
     pthread_mutex_t pgbackrest_lock; /* one at a time */
@@ -329,6 +331,8 @@ int bootstrap_read(struct agent *ag, const char *dir, struct error *err) MUST_US
 void checkpoint_in_background(struct agent *ag); /* backup.c */
 int backup_begin(struct agent *ag, const struct json *body, struct error *err) MUST_USE;
 void backup_prepare_repositories(struct agent *ag);
+/* The prober's: measures the data folder and the room left, now and then, beside everything else (volume.c). */
+void volume_look(struct agent *ag);
 /* Tries again when the last time failed long enough ago. */
 void backup_retry_repositories(struct agent *ag);
 /*

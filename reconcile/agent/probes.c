@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,7 +20,6 @@
 #define QUERY_MS 1500
 #define WRITE_PROBE_MS 1000
 #define WRITE_PROBE_EVERY 4 /* looks */
-#define VOLUME_EVERY 20
 
 static const char probe_sql[] =
     "WITH p AS (SELECT pg_is_in_recovery() AS r) "
@@ -246,13 +244,7 @@ static void probe_disk(struct prober *p)
         (void)snprintf(path, sizeof(path), "%s/probe", ag->path.run);
         start_writer(p, path);
     }
-    struct statvfs v;
-    if (p->look % VOLUME_EVERY == 0 && statvfs(ag->path.dir, &v) == 0) {
-        pthread_mutex_lock(&ag->lock);
-        ag->board.data_free_bytes = (int64_t)v.f_bavail * (int64_t)v.f_frsize;
-        ag->board.data_used_bytes = (int64_t)(v.f_blocks - v.f_bfree) * (int64_t)v.f_frsize;
-        pthread_mutex_unlock(&ag->lock);
-    }
+    volume_look(ag);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------------------ */
