@@ -2,6 +2,8 @@
 /* Puts the API together: options, workers, namespaces; and runs each request through filters to its handler. */
 #include "apiserver/api.h"
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "filter/filter.h"
 #include "handlers/handlers.h"
@@ -11,6 +13,8 @@
 /* Requests that wait up to 3 s for a revision of the future; more of them get 429. */
 #define WAITERS 2
 #define WAITER_QUEUE 64
+/* A disk that hangs, or an action nobody finishes, must not keep the process from ending. */
+#define STOP_TIMEOUT_MS 15000
 
 static size_t or_default(size_t value, size_t fallback)
 {
@@ -44,7 +48,12 @@ int api_new(const struct api_options *options, struct api **ret, struct error *e
     api->options = *options;
     fill_defaults(&api->options);
     atomic_init(&api->actions, options->actions);
-    pthread_mutex_init(&api->homes_lock, NULL);
+    pthread_mutex_init(&api->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&api->idle, &attr);
+    pthread_condattr_destroy(&attr);
     api->namespace_resource = find_namespaces(options->registry);
     api->metric_cache = filter_metrics_new(options->registry->count);
     api->on_done = filters_leave;
@@ -73,17 +82,36 @@ void api_end_watches(struct api *api)
     watches_end(api);
 }
 
+/* Writes and actions that were begun are answered by other threads. */
+static bool wait_idle(struct api *api)
+{
+    int64_t deadline = deadline_in_ms(STOP_TIMEOUT_MS);
+    struct timespec at = clock_to_timespec(deadline);
+    pthread_mutex_lock(&api->lock);
+    while (api->call_count > 0 && !deadline_has_passed(deadline))
+        pthread_cond_timedwait(&api->idle, &api->lock, &at);
+    bool is_idle = api->call_count == 0;
+    pthread_mutex_unlock(&api->lock);
+    return is_idle;
+}
+
 void api_free(struct api *api)
 {
     if (!api)
         return;
     garbage_stop(api);
     namespaces_stop(api);
-    pool_free(api->waiters);
-    pool_free(api->workers);
+    pool_free(TAKE(api->waiters));
+    bool is_idle = wait_idle(api);
+    pool_free(TAKE(api->workers));
+    if (!is_idle) {
+        log_error("requests were not answered in time: their memory stays");
+        return;
+    }
     homes_free(api);
     filter_metrics_free(api->metric_cache);
-    pthread_mutex_destroy(&api->homes_lock);
+    pthread_cond_destroy(&api->idle);
+    pthread_mutex_destroy(&api->lock);
     mem_free(api);
 }
 

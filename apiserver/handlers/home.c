@@ -29,10 +29,10 @@ struct api_home *api_home_new(struct api *api, const struct api_home_ops *ops, v
     home->ops = ops;
     home->self = self;
     list_init(&home->fanouts);
-    pthread_mutex_lock(&api->homes_lock);
+    pthread_mutex_lock(&api->lock);
     home->next = api->homes;
     api->homes = home;
-    pthread_mutex_unlock(&api->homes_lock);
+    pthread_mutex_unlock(&api->lock);
     return home;
 }
 
@@ -239,10 +239,10 @@ static void end_all(void *arg)
 void watches_end(struct api *api)
 {
     atomic_store(&api->is_ending, true);
-    pthread_mutex_lock(&api->homes_lock);
+    pthread_mutex_lock(&api->lock);
     for (struct api_home *home = api->homes; home; home = home->next)
         (void)home->ops->post(home->self, end_all, home); /* a home that has ended has no watches */
-    pthread_mutex_unlock(&api->homes_lock);
+    pthread_mutex_unlock(&api->lock);
 }
 
 void homes_free(struct api *api)

@@ -45,10 +45,22 @@ bool user_is_in(const struct api_user *user, str group)
 struct call *call_new(struct api *api, struct api_request *req)
 {
     struct call *c = arena_new_of(req->arena, struct call);
+    pthread_mutex_lock(&api->lock);
+    api->call_count++;
+    pthread_mutex_unlock(&api->lock);
     c->api = api;
     c->req = req;
     c->arena = req->arena;
     return c;
+}
+
+/* The call is over, and nothing touches the API on its behalf any more. */
+static void call_ended(struct api *api)
+{
+    pthread_mutex_lock(&api->lock);
+    if (--api->call_count == 0)
+        pthread_cond_signal(&api->idle);
+    pthread_mutex_unlock(&api->lock);
 }
 
 /* ---- threads -------------------------------------------------------------------------------------------------- */
@@ -164,8 +176,10 @@ void call_answer(struct call *c, const struct api_answer *answer)
     struct api_answer full = *answer;
     full.headers = headers;
     full.header_count = n;
-    c->api->on_done(c, answer->code, answer_bytes(answer));
+    struct api *api = c->api;
+    api->on_done(c, answer->code, answer_bytes(answer));
     c->req->on_answer(c->req, &full);
+    call_ended(api);
 }
 
 void call_answer_json(struct call *c, int code, str bytes)
@@ -241,5 +255,6 @@ void *call_stream(struct call *c, struct api_watch *watch, const struct api_stre
     struct api_answer head = { .code = 200, .content_type = S("application/json"), .headers = headers };
     head.header_count = add_common(c, headers);
     c->api->on_done(c, 200, 0);
+    call_ended(c->api);
     return c->req->on_stream(c->req, &head, watch, ret_ops);
 }

@@ -40,8 +40,10 @@ struct api {
     /* Called once per call, before its answer leaves: the filters' second half. */
     void (*on_done)(struct call *c, int code, size_t bytes);
 
-    pthread_mutex_t homes_lock; /* guards the list, not the homes */
+    pthread_mutex_t lock; /* guards what follows (of homes: the list) */
     struct api_home *homes;
+    pthread_cond_t idle; /* call_count is 0 */
+    size_t call_count;   /* calls that were neither answered nor became a watch */
 };
 
 enum inflight_kind { INFLIGHT_EXEMPT, INFLIGHT_READ, INFLIGHT_WRITE };
