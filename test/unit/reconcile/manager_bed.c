@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The bed of the manager's tests: a whole manager over a fake API and fake agents. */
 #include "manager_bed.h"
 
 #include <pthread.h>
