@@ -40,6 +40,8 @@ static int pass_over(struct cluster_runtime *c, struct arena *a, const struct js
     int r = observe__cluster(c, a, object, &view, err);
     if (r < 0) {
         actions__expire(c);
+        if (r == ERRC_EXISTS || r == ERRC_INVALID || r == ERRC_DENIED || r == ERRC_INTERNAL)
+            status__say_blocked(c, a, object, arena_str(a, str_from(err->text)));
         return r;
     }
     struct plan plan;
@@ -65,6 +67,8 @@ static int pass_over(struct cluster_runtime *c, struct arena *a, const struct js
         workqueue_add_after(m->queue, str_from(c->key), plan.look_again_ms);
     if (acted < 0 && acted != ERRC_CONFLICT) /* what stands in the way is what people want to read */
         plan.message = arena_str(a, str_from(err->text));
+    if (acted == ERRC_CANCELLED)
+        return acted; /* the server stops: no news for people */
     struct error status_err;
     r = status__write(c, a, object, &view, &plan, &status_err);
     if (r == 0 && m->runs_backups && view.has_record)
@@ -195,6 +199,7 @@ int manager_start(const struct manager_options *options, struct manager **ret, s
     m->runs_backups = options->runs_backups;
     m->backend = (struct action_backend) { .self = m, .submit = actions__submit };
     pthread_mutex_init(&m->lock, NULL);
+    pthread_mutex_init(&m->placing, NULL);
     m->runtimes = map_new();
     m->queue = workqueue_new("cluster");
     m->publish = workqueue_new("instance");
@@ -258,6 +263,7 @@ void manager_stop(struct manager *m)
     workqueue_free(m->queue);
     workqueue_free(m->publish);
     map_free(m->runtimes, NULL);
+    pthread_mutex_destroy(&m->placing);
     pthread_mutex_destroy(&m->lock);
     mem_free(m);
 }

@@ -72,7 +72,8 @@ static int add_instance(struct cluster_runtime *c, struct arena *a, const struct
     return 0;
 }
 
-static int create_record(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err)
+/* With m->placing held. */
+static int create_placed(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err)
 {
     struct record r = { .uid = v->uid,
                         .namespace_ = v->namespace_,
@@ -95,6 +96,14 @@ static int create_record(struct cluster_runtime *c, struct arena *a, struct clus
     if (result == 0)
         log_info("cluster created", LOG_Z("cluster", c->key), LOG_INT("instances", v->spec.instances));
     return result;
+}
+
+static int create_record(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err)
+{
+    pthread_mutex_lock(&c->manager->placing);
+    int r = create_placed(c, a, v, err);
+    pthread_mutex_unlock(&c->manager->placing);
+    return r;
 }
 
 static int launch(struct cluster_runtime *c, const struct cluster_view *v, str name, struct error *err)
@@ -130,7 +139,7 @@ static int restart(struct cluster_runtime *c, struct arena *a, const struct clus
                                              JSON_MEMBER("id", json_string(a, s->restart_id)));
     log_info("restarting PostgreSQL", LOG_Z("cluster", c->key), LOG_STR("instance", s->instance),
              LOG_STR("reason", s->reason));
-    return link_command(i->link, a, "/v1/restart", body, deadline_in_ms(COMMAND_DEADLINE_MS), NULL, err);
+    return act__refusal(link_command(i->link, a, "/v1/restart", body, deadline_in_ms(COMMAND_DEADLINE_MS), NULL, err));
 }
 
 /* Steps that only edit the record. False: this one is something else. */
@@ -157,6 +166,33 @@ static bool edit_record(struct cluster_runtime *c, struct arena *a, struct clust
     }
 }
 
+/* All edits of the plan in one write. An instance that finds no place keeps no other edit back. With m->placing held
+ * when one is added. */
+static int edit_all(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct plan *p,
+                    bool *ret_is_edited, struct error *err)
+{
+    int first = 0;
+    *ret_is_edited = false;
+    for (size_t i = 0; i < p->count; i++) {
+        int result;
+        struct error one;
+        bool is_edit = edit_record(c, a, v, &p->steps[i], &result, &one);
+        if (is_edit && result < 0 && first == 0) {
+            first = result;
+            if (err)
+                *err = one;
+        }
+        *ret_is_edited |= is_edit && result == 0;
+    }
+    if (!*ret_is_edited)
+        return first;
+    struct error one;
+    int result = record__save(c->manager, a, &v->record, &one);
+    if (result < 0 && err)
+        *err = one;
+    return result < 0 ? result : first;
+}
+
 static int effect(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct step *s,
                   struct error *err)
 {
@@ -176,34 +212,35 @@ static int effect(struct cluster_runtime *c, struct arena *a, struct cluster_vie
 int act__steps(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct plan *p,
                struct error *err)
 {
-    bool is_edited = false;
-    int first = 0, result;
-    for (size_t i = 0; i < p->count; i++) {
-        if (edit_record(c, a, v, &p->steps[i], &result, err)) {
-            if (result < 0)
-                return result;
-            is_edited = true;
-        }
-    }
+    bool is_edited, is_placing = false;
+    for (size_t i = 0; i < p->count; i++)
+        is_placing |= p->steps[i].kind == STEP_ADD_INSTANCE;
+    if (is_placing)
+        pthread_mutex_lock(&c->manager->placing);
+    int first = edit_all(c, a, v, p, &is_edited, err);
+    if (is_placing)
+        pthread_mutex_unlock(&c->manager->placing);
     if (is_edited) {
-        result = record__save(c->manager, a, &v->record, err);
         workqueue_add(c->manager->queue, str_from(c->key));
-        return result;
+        return first;
     }
     for (size_t i = 0; i < p->count; i++) {
         struct error one;
         enum step_kind kind = p->steps[i].kind;
-        result = effect(c, a, v, &p->steps[i], &one);
+        if (kind == STEP_ADD_INSTANCE)
+            continue; /* found no place */
+        int result = effect(c, a, v, &p->steps[i], &one);
         if (result < 0 && first == 0) {
             first = result;
             if (err)
                 *err = one;
         }
-        if (kind == STEP_CREATE_RECORD || kind == STEP_BEGIN_CHANGE || kind == STEP_CONTINUE_CHANGE ||
-            kind == STEP_REMOVE) {
+        if (kind == STEP_CREATE_RECORD || kind == STEP_BEGIN_CHANGE || kind == STEP_CONTINUE_CHANGE) {
             workqueue_add_after(c->manager->queue, str_from(c->key), result < 0 ? 200 : 0);
             break; /* the record changed under the view */
         }
+        if (kind == STEP_REMOVE)
+            break; /* the same; one at a time */
     }
     return first;
 }

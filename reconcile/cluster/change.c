@@ -10,6 +10,8 @@
 #include "meta/rfc3339.h"
 
 #define STOP_DEADLINE_MS 15000
+#define PATIENCE_MS 10000  /* for a clean stop: everything that was written reaches the standbys */
+#define IMPATIENCE_MS 2000 /* it does not work anyway */
 #define FREEZE_DEADLINE_MS 3000
 #define PROMOTE_DEADLINE_MS 10000
 
@@ -18,6 +20,7 @@ static const struct json *prepare_body(struct arena *a, const struct record *r, 
     return JSON_OBJECT_OF(a, JSON_MEMBER("protocol", json_int(a, AGENT_PROTOCOL)),
                           JSON_MEMBER("term", json_int(a, r->term)), JSON_MEMBER("version", json_int(a, r->version)),
                           JSON_MEMBER("want", json_string(a, str_from(want))),
+                          JSON_MEMBER("patience_ms", json_int(a, r->is_switchover ? PATIENCE_MS : IMPATIENCE_MS)),
                           JSON_MEMBER("reason", json_string(a, r->reason)));
 }
 
@@ -133,7 +136,11 @@ int change__promote(struct cluster_runtime *c, struct arena *a, struct cluster_v
                        JSON_MEMBER("term", json_int(a, r->term)), JSON_MEMBER("timeline", json_int(a, r->tli)));
     struct instance_runtime *i = runtime__instance(c, r->primary);
     link_set_word(i->link, r->term, true, true);
-    return link_command(i->link, a, "/v1/promote", body, deadline_in_ms(PROMOTE_DEADLINE_MS), NULL, err);
+    /* Its configuration first: whom a commit of this term waits for must be known before there is one (25). */
+    int result = config__send_one(c, a, v, r->primary, err);
+    if (result < 0)
+        return result;
+    return act__refusal(link_command(i->link, a, "/v1/promote", body, deadline_in_ms(PROMOTE_DEADLINE_MS), NULL, err));
 }
 
 int change__continue(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err)
@@ -177,6 +184,10 @@ int change__begin(struct cluster_runtime *c, struct arena *a, struct cluster_vie
     if (result < 0)
         return result;
     c->change_began_ns = clock_monotonic_ns();
+    for (size_t k = 0; k < r->instance_count; k++) { /* no word of the old term any more (8) */
+        struct instance_runtime *i = runtime__instance(c, r->instances[k].name);
+        link_set_word(i->link, r->term, false, false);
+    }
     log_info("change of primary begins", LOG_Z("cluster", c->key), LOG_STR("old", r->old), LOG_INT("term", r->term),
              LOG_STR("reason", r->reason));
     return change__continue(c, a, v, err);

@@ -9,6 +9,8 @@
 #include "json/json_write.h"
 
 #define CONFIGURE_DEADLINE_MS 5000
+/* A status that came so long after the configuration was taken, and does not have it, says that it was lost. */
+#define LOST_AFTER_NS NS_PER_S
 
 static const struct json *names_array(struct arena *a, const str *names, size_t count)
 {
@@ -110,7 +112,8 @@ int config__build(struct cluster_runtime *c, struct arena *a, const struct clust
 }
 
 struct sending {
-    struct instance_runtime *runtime;
+    struct instance_runtime *runtime; /* NULL: nothing is to be sent */
+    const struct json *body;
     str content, sync_names;
     int64_t version;
 };
@@ -122,33 +125,57 @@ static void note_sent(const struct sending *s)
     s->runtime->sent_config = arena_str(s->runtime->sent, s->content);
     s->runtime->sent_sync_names = arena_str(s->runtime->sent, s->sync_names);
     s->runtime->sent_version = s->version;
+    s->runtime->sent_ns = clock_monotonic_ns();
 }
 
-int config__send_all(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err)
+static bool has_it(const struct instance_runtime *rt, const struct instance_view *i, str content)
+{
+    if (!rt->sent || !str_eq(rt->sent_config, content))
+        return false;
+    /* An agent that lost its folder reports an older version and is told again. */
+    return i->link.status.config_version >= rt->sent_version || i->link.heard_ns < rt->sent_ns + LOST_AFTER_NS;
+}
+
+/* Nothing when it is not reached, or has what it should have. */
+static int prepare_sending(struct cluster_runtime *c, struct arena *a, struct cluster_view *v,
+                           const struct instance_view *i, struct sending *ret, struct error *err)
+{
+    struct instance_runtime *rt = runtime__instance(c, i->in->name);
+    struct agent_config config;
+    *ret = (struct sending) { .runtime = NULL };
+    if (!i->link.is_connected || !i->link.has_status)
+        return 0;
+    int r = config__build(c, a, v, i->in, &config, err);
+    if (r < 0)
+        return r;
+    str content = json_text(a, agent_config_to_json(a, &config));
+    if (has_it(rt, i, content))
+        return 0;
+    int64_t known = i->link.status.config_version;
+    config.version = (known > rt->sent_version ? known : rt->sent_version) + 1;
+    *ret = (struct sending) { .runtime = rt,
+                              .body = agent_config_to_json(a, &config),
+                              .content = content,
+                              .sync_names = config.synchronous_standby_names,
+                              .version = config.version };
+    return 0;
+}
+
+/* only empty: to all. */
+static int send(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, str only, struct error *err)
 {
     struct link_call *calls = arena_array_of(a, struct link_call, v->instance_count);
     struct sending *sendings = arena_array_of(a, struct sending, v->instance_count);
     size_t count = 0;
     for (size_t k = 0; k < v->instance_count; k++) {
-        const struct instance_view *i = &v->instances[k];
-        if (!i->link.is_connected || !i->link.has_status)
+        if (only.len && !str_eq(only, v->instances[k].in->name))
             continue;
-        struct instance_runtime *rt = runtime__instance(c, i->in->name);
-        struct agent_config config;
-        int r = config__build(c, a, v, i->in, &config, err);
+        struct sending *s = &sendings[count];
+        int r = prepare_sending(c, a, v, &v->instances[k], s, err);
         if (r < 0)
             return r;
-        str content = json_text(a, agent_config_to_json(a, &config));
-        /* An agent that lost its folder reports version 0 and is told again. */
-        if (rt->sent && str_eq(rt->sent_config, content) && i->link.status.config_version >= rt->sent_version)
-            continue;
-        config.version =
-            (i->link.status.config_version > rt->sent_version ? i->link.status.config_version : rt->sent_version) + 1;
-        sendings[count] = (struct sending) {
-            .runtime = rt, .content = content, .sync_names = config.synchronous_standby_names, .version = config.version
-        };
-        calls[count++] =
-            (struct link_call) { .link = rt->link, .path = "/v1/configure", .body = agent_config_to_json(a, &config) };
+        if (s->runtime)
+            calls[count++] = (struct link_call) { .link = s->runtime->link, .path = "/v1/configure", .body = s->body };
     }
     link_command_all(c->manager->links, calls, count, deadline_in_ms(CONFIGURE_DEADLINE_MS));
     int result = 0;
@@ -156,8 +183,19 @@ int config__send_all(struct cluster_runtime *c, struct arena *a, struct cluster_
         if (calls[k].result == 0)
             note_sent(&sendings[k]);
         else if (result == 0)
-            result = error_set(err, (enum err)calls[k].result, "%s", calls[k].error.text);
+            result = error_set(err, (enum err)act__refusal(calls[k].result), "%s", calls[k].error.text);
         arena_free(calls[k].arena);
     }
     return result;
+}
+
+int config__send_all(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err)
+{
+    return send(c, a, v, S(""), err);
+}
+
+int config__send_one(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, str instance,
+                     struct error *err)
+{
+    return send(c, a, v, instance, err);
 }

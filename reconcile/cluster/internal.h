@@ -33,8 +33,8 @@ struct instance_runtime {
     struct arena *sent;                /* holds the texts below; NULL: nothing was sent by this process */
     str sent_config;                   /* content without version */
     str sent_sync_names;
-    int64_t sent_version;
-    int64_t removing_since_ns;
+    int64_t sent_version, sent_ns;
+    int64_t removing_since_ns, shutdown_sent_ns;
     bool was_crashed;
     int64_t crash_ns[8]; /* CLOCK_MONOTONIC of the newest crashes, a ring */
     size_t crash_count;
@@ -62,7 +62,7 @@ struct cluster_runtime {
     struct map *instances; /* name → struct instance_runtime */
 
     struct arena *arena; /* the texts below; they live as long as the runtime */
-    bool has_secrets;
+    bool has_ca, has_secrets;
     struct pki_pair ca, leader;
     str app_password;
     str ca_path;
@@ -90,9 +90,10 @@ struct manager {
     size_t worker_count;
     pthread_t publisher;
     bool has_publisher;
-    pthread_mutex_t lock; /* protects runtimes (the map, not what it points to); before a runtime's lock */
-    struct map *runtimes; /* key → struct cluster_runtime */
-    bool is_stopping;     /* under lock */
+    pthread_mutex_t placing; /* held from the look at all placements until the new ones are written */
+    pthread_mutex_t lock;    /* protects runtimes (the map, not what it points to); before a runtime's lock */
+    struct map *runtimes;    /* key → struct cluster_runtime */
+    bool is_stopping;        /* under lock */
 };
 
 /* ---- runtime.c ---- */
@@ -117,6 +118,10 @@ int record__save(struct manager *m, struct arena *a, struct record *r, struct er
 /* ---- secrets.c ---- */
 int secrets__ensure(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, struct error *err)
     MUST_USE;
+/* For a cluster that is being deleted: the CA if it is still there, to talk to agents; nothing is made. See has_ca. */
+int secrets__find_ca(struct cluster_runtime *c, struct arena *a, struct error *err) MUST_USE;
+/* Those that are the cluster's own. */
+int secrets__remove(struct cluster_runtime *c, struct arena *a, struct error *err) MUST_USE;
 /* The certificate of an instance: made once per process and instance. */
 int secrets__identity(struct cluster_runtime *c, const struct record_instance *in, struct pki_pair *ret,
                       struct error *err) MUST_USE;
@@ -128,7 +133,16 @@ int config__build(struct cluster_runtime *c, struct arena *a, const struct clust
 /* Sends every instance its configuration where it differs from what it has. */
 int config__send_all(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err) MUST_USE;
 
+/* The same for one of them. */
+int config__send_one(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, str instance,
+                     struct error *err) MUST_USE;
+
 /* ---- act.c, change.c, remove.c ---- */
+/* What an agent refuses is no lost race for a record, which nobody needs to hear of. */
+static inline int act__refusal(int result)
+{
+    return result == ERRC_CONFLICT ? ERRC_UNAVAILABLE : result;
+}
 int act__steps(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct plan *p,
                struct error *err) MUST_USE;
 int change__begin(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct step *s,
@@ -153,6 +167,8 @@ void actions__refuse_all(struct cluster_runtime *c, const char *why);
 /* ---- status.c, instances.c, backups.c ---- */
 int status__write(struct cluster_runtime *c, struct arena *a, const struct json *object, const struct cluster_view *v,
                   const struct plan *p, struct error *err) MUST_USE;
+/* What keeps a pass from seeing the cluster at all, for people. */
+void status__say_blocked(struct cluster_runtime *c, struct arena *a, const struct json *object, str why);
 void instances__publish(struct manager *m, str key);
 int backups__work(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, struct error *err) MUST_USE;
 /* POST …/backup: makes the PostgresBackup. */

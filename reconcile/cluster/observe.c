@@ -54,7 +54,8 @@ static int view_one(struct cluster_runtime *c, struct arena *a, const struct rec
     *ret = (struct instance_view) {
         .in = in, .platform = PLATFORM_LIVE, .launched_ns = i->launched_ns, .launch_error = str_from(i->launch_error)
     };
-    link_view(i->link, a, &ret->link);
+    if (i->link)
+        link_view(i->link, a, &ret->link);
     ret->has_sent = i->sent != NULL;
     ret->sent_sync_names = i->sent_sync_names;
     /* Its own word that the configuration is in force, not only that it came. */
@@ -90,8 +91,8 @@ int observe__cluster(struct cluster_runtime *c, struct arena *a, const struct js
     int r = record__load(c->manager, a, ret->uid, &ret->has_record, &ret->record, err);
     if (r < 0 || !ret->has_record)
         return r;
-    r = secrets__ensure(c, a, ret, err);
-    if (r == 0)
+    r = ret->is_deleting ? secrets__find_ca(c, a, err) : secrets__ensure(c, a, ret, err);
+    if (r == 0 && c->has_ca)
         r = runtime__sync_links(c, &ret->record, err);
     if (r < 0)
         return r;

@@ -402,6 +402,15 @@ static bool is_in_old_sync(const struct record *r, str name)
     return false;
 }
 
+/* Whether x is to go rather than y: one that is of no use, else the youngest. */
+static bool goes_first(const struct cluster_view *v, const struct instance_view *x, const struct instance_view *y)
+{
+    if (!y)
+        return true;
+    bool x_ready = view_is_ready(v, x), y_ready = view_is_ready(v, y);
+    return x_ready == y_ready ? x->in->serial > y->in->serial : y_ready;
+}
+
 static void plan_removals(const struct cluster_view *v, struct plan *p)
 {
     size_t staying = 0;
@@ -415,7 +424,7 @@ static void plan_removals(const struct cluster_view *v, struct plan *p)
         }
         staying++;
         /* The primary stays where it is: any standby can go. */
-        if (!str_eq(i->in->name, v->record.primary) && (!last || i->in->serial > last->in->serial))
+        if (!str_eq(i->in->name, v->record.primary) && goes_first(v, i, last))
             last = i;
     }
     const struct instance_view *primary = view_primary(v);

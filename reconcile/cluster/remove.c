@@ -8,6 +8,8 @@
 #include "internal.h"
 
 #define SHUTDOWN_DEADLINE_MS 2000
+#define SHUTDOWN_AGAIN_MS 1000
+#define LOOK_AGAIN_MS 100
 #define SHUTDOWN_PATIENCE_MS 20000 /* for a fast stop; then the platform ends what is left */
 
 static struct platform_instance platform_of(const struct cluster_view *v, const struct record_instance *in)
@@ -15,6 +17,21 @@ static struct platform_instance platform_of(const struct cluster_view *v, const 
     return (struct platform_instance) {
         .namespace_ = v->namespace_, .cluster = v->name, .cluster_uid = v->uid, .name = in->name, .at = in->at
     };
+}
+
+/* Tells the agent to stop, now and then: an order that was lost is repeated, one that is obeyed takes its time. */
+static void order_shutdown(struct instance_runtime *rt, struct arena *a, const struct cluster_view *v, str name)
+{
+    int64_t now = clock_monotonic_ns();
+    if (rt->shutdown_sent_ns && now - rt->shutdown_sent_ns < SHUTDOWN_AGAIN_MS * NS_PER_MS)
+        return;
+    rt->shutdown_sent_ns = now;
+    const struct json *body = JSON_OBJECT_OF(a, JSON_MEMBER("protocol", json_int(a, AGENT_PROTOCOL)),
+                                             JSON_MEMBER("term", json_int(a, v->record.term)),
+                                             JSON_MEMBER("mode", json_string(a, S("fast"))));
+    struct error why;
+    if (link_command(rt->link, a, "/v1/shutdown", body, deadline_in_ms(SHUTDOWN_DEADLINE_MS), NULL, &why) < 0)
+        log_debug("shutdown not taken", LOG_STR("instance", name), LOG_ERROR(&why));
 }
 
 /* *ret_gone: no process of it is left, and its data are gone if they were to go. */
@@ -29,14 +46,11 @@ static int stop_instance(struct cluster_runtime *c, struct arena *a, const struc
         rt->removing_since_ns = clock_monotonic_ns();
     bool is_patient = (clock_monotonic_ns() - rt->removing_since_ns) / NS_PER_MS < SHUTDOWN_PATIENCE_MS;
     if (i->link.is_connected && is_patient) {
-        const struct json *body = JSON_OBJECT_OF(a, JSON_MEMBER("protocol", json_int(a, AGENT_PROTOCOL)),
-                                                 JSON_MEMBER("term", json_int(a, v->record.term)),
-                                                 JSON_MEMBER("mode", json_string(a, S("fast"))));
-        struct error why;
-        if (link_command(rt->link, a, "/v1/shutdown", body, deadline_in_ms(SHUTDOWN_DEADLINE_MS), NULL, &why) < 0)
-            log_debug("shutdown not taken", LOG_STR("instance", i->in->name), LOG_ERROR(&why));
+        order_shutdown(rt, a, v, i->in->name);
         return 0;
     }
+    /* Without its CA nobody can be told anything: no reason to wait. */
+    is_patient = is_patient && c->has_ca;
     if (i->platform == PLATFORM_LIVE && is_patient)
         return 0;
     int r = platform->ops->remove(platform->self, &p, v->spec.removes_data, err);
@@ -54,30 +68,18 @@ int remove__instance(struct cluster_runtime *c, struct arena *a, struct cluster_
     if (!i || r < 0)
         return r;
     if (!gone) {
-        workqueue_add_after(c->manager->queue, str_from(c->key), 100);
+        workqueue_add_after(c->manager->queue, str_from(c->key), LOOK_AGAIN_MS);
         return 0;
     }
     record_remove_instance(a, &v->record, name);
     r = record__save(c->manager, a, &v->record, err);
     if (r == 0) {
+        workqueue_add(c->manager->queue, str_from(c->key));
         log_info("instance removed", LOG_Z("cluster", c->key), LOG_STR("instance", name),
                  LOG_BOOL("data_removed", v->spec.removes_data));
         runtime__drop_instance(c, name);
     }
     return r;
-}
-
-static int remove_secrets(struct cluster_runtime *c, struct arena *a, struct error *err)
-{
-    static const char *const suffixes[] = { "app", "ca" };
-    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-        str name = arena_printf(a, "%s-%s", c->name, suffixes[i]);
-        int r = kube_delete(c->manager->client, a,
-                            kube_path(a, S(""), S("secrets"), str_from(c->namespace_), name, S("")), S(""), err);
-        if (r < 0)
-            return error_wrap(err, r, "deleting secret \"%.*s\"", STR_ARG(name));
-    }
-    return 0;
 }
 
 /* Takes our finalizer off, which lets the object go. */
@@ -124,14 +126,14 @@ int remove__cluster(struct cluster_runtime *c, struct arena *a, const struct jso
         runtime__drop_instance(c, i->in->name);
     }
     if (left) {
-        workqueue_add_after(c->manager->queue, str_from(c->key), 100);
+        workqueue_add_after(c->manager->queue, str_from(c->key), LOOK_AGAIN_MS);
         return 0;
     }
     const struct platform *platform = &c->manager->platform;
     const struct platform_instance cluster = { .namespace_ = v->namespace_, .cluster = v->name, .cluster_uid = v->uid };
     int r = platform->ops->forget_cluster(platform->self, &cluster, v->spec.removes_data, err);
     if (r == 0)
-        r = remove_secrets(c, a, err);
+        r = secrets__remove(c, a, err);
     if (r == 0)
         r = kube_delete(c->manager->client, a,
                         kube_path(a, S("internal.postgres.example.io"), S("clusterrecords"), S(""), v->uid, S("")),

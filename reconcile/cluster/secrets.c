@@ -82,6 +82,42 @@ static int read_secret(struct cluster_runtime *c, struct arena *a, str name, con
     return r;
 }
 
+/* Creates it, or puts in what differs; other entries are people's own. */
+static int write_secret(struct cluster_runtime *c, struct arena *a, str name, const struct json *old,
+                        const struct pair *pairs, size_t count, struct error *err)
+{
+    const struct json *wanted = secret_object(a, c, name, pairs, count), *data = json_get(wanted, S("data"));
+    int r = 0;
+    bool differs = false;
+    for (size_t i = 0; i < count; i++)
+        differs |= !json_equal(json_get(json_get(old, S("data")), pairs[i].key), json_get(data, pairs[i].key));
+    if (!old)
+        r = kube_create(c->manager->client, a, secret_path(a, c, S("")), wanted, NULL, err);
+    else if (differs)
+        r = kube_merge_patch(c->manager->client, a, secret_path(a, c, name),
+                             JSON_OBJECT_OF(a, JSON_MEMBER("data", data)), NULL, err);
+    return r < 0 ? error_wrap(err, r, "writing secret \"%.*s\"", STR_ARG(name)) : 0;
+}
+
+/* Makes the CA known to this process, and with it the leader's certificate. */
+static int use_ca(struct cluster_runtime *c, const struct pki_pair *ca, struct error *err)
+{
+    int r = pki_check_pair(ca->certificate_pem, ca->private_key_pem, err);
+    if (r < 0)
+        return error_wrap(err, r, "secret \"%s-ca\"", c->name);
+    const struct pki_request request = { .common_name = S(AGENT_LEADER_CN), .is_client = true };
+    c->ca = (struct pki_pair) { arena_str(c->arena, ca->certificate_pem), arena_str(c->arena, ca->private_key_pem) };
+    r = pki_issue(c->arena, &c->ca, &request, &c->leader, err);
+    c->has_ca = r == 0;
+    return r;
+}
+
+static struct pki_pair ca_of(struct arena *a, const struct json *secret)
+{
+    return (struct pki_pair) { entry(a, secret, S("ca.crt")), entry(a, secret, S("ca.key")) };
+}
+
+/* The one that this process works with counts: agents know it, so a secret that was deleted or changed is restored. */
 static int ensure_ca(struct cluster_runtime *c, struct arena *a, struct error *err)
 {
     str name = secret_name(a, c, "ca");
@@ -89,41 +125,104 @@ static int ensure_ca(struct cluster_runtime *c, struct arena *a, struct error *e
     int r = read_secret(c, a, name, &secret, err);
     if (r < 0)
         return r;
-    struct pki_pair ca = { 0 };
-    if (secret) {
-        ca = (struct pki_pair) { entry(a, secret, S("ca.crt")), entry(a, secret, S("ca.key")) };
-    } else {
-        r = pki_make_ca(a, arena_printf(a, "%s/%s", c->namespace_, c->name), 0, &ca, err);
-        if (r < 0)
-            return r;
-        const struct pair pairs[] = { { S("ca.crt"), ca.certificate_pem }, { S("ca.key"), ca.private_key_pem } };
-        r = kube_create(c->manager->client, a, secret_path(a, c, S("")),
-                        secret_object(a, c, name, pairs, ARRAY_LEN(pairs)), NULL, err);
-        if (r < 0)
-            return error_wrap(err, r, "creating secret \"%.*s\"", STR_ARG(name));
+    if (secret && !c->has_ca) {
+        const struct pki_pair stored = ca_of(a, secret);
+        return use_ca(c, &stored, err);
     }
-    r = pki_check_pair(ca.certificate_pem, ca.private_key_pem, err);
+    struct pki_pair ca = c->ca;
+    if (!c->has_ca)
+        r = pki_make_ca(a, arena_printf(a, "%s/%s", c->namespace_, c->name), 0, &ca, err);
     if (r < 0)
-        return error_wrap(err, r, "secret \"%.*s\"", STR_ARG(name));
-    c->ca = (struct pki_pair) { arena_str(c->arena, ca.certificate_pem), arena_str(c->arena, ca.private_key_pem) };
-    const struct pki_request request = { .common_name = S(AGENT_LEADER_CN), .is_client = true };
-    return pki_issue(c->arena, &c->ca, &request, &c->leader, err);
+        return r;
+    const struct pair pairs[] = { { S("ca.crt"), ca.certificate_pem }, { S("ca.key"), ca.private_key_pem } };
+    r = write_secret(c, a, name, secret, pairs, ARRAY_LEN(pairs), err);
+    return r == 0 && !c->has_ca ? use_ca(c, &ca, err) : r;
+}
+
+int secrets__find_ca(struct cluster_runtime *c, struct arena *a, struct error *err)
+{
+    const struct json *secret = NULL;
+    if (c->has_ca)
+        return 0;
+    int r = read_secret(c, a, secret_name(a, c, "ca"), &secret, err);
+    if (r == ERRC_EXISTS || (r == 0 && !secret))
+        return 0; /* not ours, or gone already */
+    const struct pki_pair stored = ca_of(a, secret);
+    return r == 0 ? use_ca(c, &stored, err) : r;
+}
+
+int secrets__remove(struct cluster_runtime *c, struct arena *a, struct error *err)
+{
+    static const char *const suffixes[] = { "app", "ca" };
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        str name = secret_name(a, c, suffixes[i]);
+        const struct json *secret;
+        int r = read_secret(c, a, name, &secret, err);
+        if (r == 0 && secret)
+            r = kube_delete(c->manager->client, a, secret_path(a, c, name), json_str_at(secret, "metadata.uid"), err);
+        if (r < 0 && r != ERRC_EXISTS) /* somebody else's stays */
+            return error_wrap(err, r, "deleting secret \"%.*s\"", STR_ARG(name));
+    }
+    return 0;
+}
+
+/* ---- the application's access --------------------------------------------------------------------------------- */
+
+/* RFC 3986: everything but unreserved characters is coded. */
+static str coded(struct arena *a, str text)
+{
+    STRBUF_AUTO b = STRBUF_INIT(URI_MAX);
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char ch = (unsigned char)text.ptr[i];
+        bool is_plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '-' ||
+                        ch == '.' || ch == '_' || ch == '~';
+        if (is_plain)
+            strbuf_add_char(&b, (char)ch);
+        else
+            strbuf_addf(&b, "%%%02X", (unsigned)ch);
+    }
+    return strbuf_to_arena(&b, a);
+}
+
+/* The same with its slashes left readable: they mean nothing in a query. */
+static str coded_path(struct arena *a, str path)
+{
+    STRBUF_AUTO b = STRBUF_INIT(URI_MAX);
+    str rest = path, part;
+    for (size_t n = 0; str_next_field(&rest, '/', &part); n++)
+        strbuf_addf(&b, "%s%.*s", n ? "/" : "", STR_ARG(coded(a, part)));
+    return strbuf_to_arena(&b, a);
+}
+
+/* A field of a .pgpass line. */
+static str escaped(struct arena *a, str text)
+{
+    STRBUF_AUTO b = STRBUF_INIT(URI_MAX);
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == ':' || text.ptr[i] == '\\')
+            strbuf_add_char(&b, '\\');
+        strbuf_add_char(&b, text.ptr[i]);
+    }
+    return strbuf_to_arena(&b, a);
 }
 
 static str uri_of(struct arena *a, const struct cluster_runtime *c, const struct cluster_view *v, bool is_jdbc)
 {
     STRBUF_AUTO b = STRBUF_INIT(URI_MAX);
+    str user = coded(a, v->spec.owner), password = coded(a, c->app_password);
     if (is_jdbc)
         strbuf_add(&b, S("jdbc:postgresql://"));
     else
-        strbuf_addf(&b, "postgresql://%.*s:%.*s@", STR_ARG(v->spec.owner), STR_ARG(c->app_password));
-    for (size_t i = 0; i < v->record.instance_count; i++)
-        strbuf_addf(&b, "%s%.*s:%d", i ? "," : "", STR_ARG(v->record.instances[i].at.host),
-                    (int)v->record.instances[i].at.port);
-    strbuf_addf(&b, "/%.*s?%s&sslmode=verify-full&sslrootcert=%.*s", STR_ARG(v->spec.database),
-                is_jdbc ? "targetServerType=primary" : "target_session_attrs=read-write", STR_ARG(c->ca_path));
+        strbuf_addf(&b, "postgresql://%.*s:%.*s@", STR_ARG(user), STR_ARG(password));
+    for (size_t i = 0, n = 0; i < v->record.instance_count; i++)
+        if (!v->record.instances[i].is_removing)
+            strbuf_addf(&b, "%s%.*s:%d", n++ ? "," : "", STR_ARG(v->record.instances[i].at.host),
+                        (int)v->record.instances[i].at.port);
+    strbuf_addf(&b, "/%.*s?%s&sslmode=verify-full&sslrootcert=%.*s", STR_ARG(coded(a, v->spec.database)),
+                is_jdbc ? "targetServerType=primary" : "target_session_attrs=read-write",
+                STR_ARG(coded_path(a, c->ca_path)));
     if (is_jdbc)
-        strbuf_addf(&b, "&user=%.*s&password=%.*s", STR_ARG(v->spec.owner), STR_ARG(c->app_password));
+        strbuf_addf(&b, "&user=%.*s&password=%.*s", STR_ARG(user), STR_ARG(password));
     return strbuf_to_arena(&b, a);
 }
 
@@ -131,12 +230,14 @@ static str uri_of(struct arena *a, const struct cluster_runtime *c, const struct
 static str list_of(struct arena *a, const struct cluster_view *v, bool ports)
 {
     STRBUF_AUTO b = STRBUF_INIT(URI_MAX);
-    for (size_t i = 0; i < v->record.instance_count; i++) {
+    for (size_t i = 0, n = 0; i < v->record.instance_count; i++) {
         const struct placement *at = &v->record.instances[i].at;
+        if (v->record.instances[i].is_removing)
+            continue;
         if (ports)
-            strbuf_addf(&b, "%s%d", i ? "," : "", (int)at->port);
+            strbuf_addf(&b, "%s%d", n++ ? "," : "", (int)at->port);
         else
-            strbuf_addf(&b, "%s%.*s", i ? "," : "", STR_ARG(at->host));
+            strbuf_addf(&b, "%s%.*s", n++ ? "," : "", STR_ARG(at->host));
     }
     return strbuf_to_arena(&b, a);
 }
@@ -161,25 +262,19 @@ static int ensure_app(struct cluster_runtime *c, struct arena *a, const struct c
         { S("port"), list_of(a, v, true) },
         { S("uri"), uri_of(a, c, v, false) },
         { S("jdbc-uri"), uri_of(a, c, v, true) },
-        { S("pgpass"), arena_printf(a, "*:*:%.*s:%.*s:%.*s\n", STR_ARG(v->spec.database), STR_ARG(v->spec.owner),
-                                    STR_ARG(c->app_password)) },
+        { S("pgpass"), arena_printf(a, "*:*:%.*s:%.*s:%.*s\n", STR_ARG(escaped(a, v->spec.database)),
+                                    STR_ARG(escaped(a, v->spec.owner)), STR_ARG(escaped(a, c->app_password))) },
         { S("ca.crt"), c->ca.certificate_pem },
     };
-    const struct json *wanted = secret_object(a, c, name, pairs, ARRAY_LEN(pairs));
-    if (!secret)
-        r = kube_create(c->manager->client, a, secret_path(a, c, S("")), wanted, NULL, err);
-    else if (!json_equal(json_get(secret, S("data")), json_get(wanted, S("data"))))
-        r = kube_merge_patch(c->manager->client, a, secret_path(a, c, name),
-                             JSON_OBJECT_OF(a, JSON_MEMBER("data", json_get(wanted, S("data")))), NULL, err);
-    return r < 0 ? error_wrap(err, r, "writing secret \"%.*s\"", STR_ARG(name)) : 0;
+    return write_secret(c, a, name, secret, pairs, ARRAY_LEN(pairs), err);
 }
 
 int secrets__ensure(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, struct error *err)
 {
+    int r = ensure_ca(c, a, err);
+    if (r < 0)
+        return r;
     if (!c->has_secrets) {
-        int r = ensure_ca(c, a, err);
-        if (r < 0)
-            return r;
         const struct platform *p = &c->manager->platform;
         const struct platform_instance cluster = { .namespace_ = v->namespace_,
                                                    .cluster = v->name,

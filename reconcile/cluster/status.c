@@ -4,6 +4,7 @@
  * moves all the time and is refreshed at most every few seconds; live values are PostgresInstance's.
  */
 #include "base/clock.h"
+#include "base/log.h"
 #include "internal.h"
 #include "meta/quantity.h"
 #include "meta/rfc3339.h"
@@ -196,4 +197,20 @@ int status__write(struct cluster_runtime *c, struct arena *a, const struct json 
         return error_wrap(err, r, "writing status");
     tell(c, object, old, v, p);
     return 0;
+}
+
+void status__say_blocked(struct cluster_runtime *c, struct arena *a, const struct json *object, str why)
+{
+    str phase = json_str_at(object, "status.phase");
+    if (phase.len && str_eq(json_str_at(object, "status.message"), why))
+        return;
+    const struct json *status =
+        JSON_OBJECT_OF(a, JSON_MEMBER("phase", json_string(a, phase.len ? phase : S("Creating"))),
+                       JSON_MEMBER("message", json_string(a, why)));
+    struct error err;
+    if (kube_merge_patch(c->manager->client, a, path__cluster(a, c, S("status")),
+                         JSON_OBJECT_OF(a, JSON_MEMBER("status", status)), NULL, &err) < 0)
+        log_debug("status not written", LOG_Z("cluster", c->key), LOG_ERROR(&err));
+    else
+        events_emit(c->manager->events, object, true, "Blocked", "%.*s", STR_ARG(why));
 }

@@ -18,6 +18,9 @@ struct fake_fleet *fake_fleet_new(void);
 void fake_fleet_free(struct fake_fleet *f);
 struct platform fake_fleet_platform(struct fake_fleet *f);
 
+/* Places are given in order from the first free one, as addresses are: to see whether two clusters get the same. */
+void fake_fleet_use_few_places(struct fake_fleet *f);
+
 /* ---- the client ----------------------------------------------------------------------------------------------- */
 
 /* One commit. True when the primary acknowledged it, as its synchronous_standby_names want. */

@@ -227,22 +227,33 @@ static int free_port(void)
     return ntohs(at.sin_port);
 }
 
+static bool is_taken(int port, const struct placement *taken, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (taken[i].agent_port == port)
+            return true;
+    return false;
+}
+
 static int place(void *self, struct arena *a, const struct platform_instance *in, const struct placement *taken,
                  size_t taken_count, struct placement *ret, struct error *err)
 {
-    (void)self;
+    struct fake_fleet *f = self;
     (void)a;
     (void)in;
     (void)err;
-    bool is_taken = true;
-    while (is_taken) {
-        int port = free_port();
-        *ret = (struct placement) { .host = S("127.0.0.1"), .port = port, .agent_port = port };
-        is_taken = false;
-        for (size_t i = 0; i < taken_count; i++)
-            is_taken |= taken[i].agent_port == port;
-    }
+    int port = 0;
+    for (size_t i = 0; port == 0 || is_taken(port, taken, taken_count); i++)
+        port = f->has_few_places ? f->few[i] : free_port();
+    *ret = (struct placement) { .host = S("127.0.0.1"), .port = port, .agent_port = port };
     return 0;
+}
+
+void fake_fleet_use_few_places(struct fake_fleet *f)
+{
+    f->has_few_places = true;
+    for (size_t i = 0; i < ARRAY_LEN(f->few); i++)
+        f->few[i] = free_port();
 }
 
 /* The machine's entry of the instance, made when it is new. With the lock held. */

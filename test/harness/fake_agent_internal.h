@@ -62,7 +62,8 @@ struct fake_fleet {
     pthread_mutex_t lock; /* all of it; never held while a server is started or freed */
     pthread_cond_t changed;
     pthread_t keeper;
-    bool is_stopping;
+    bool is_stopping, has_few_places;
+    int few[64]; /* ports, chosen once */
     struct fake_agent *agents[FAKE_AGENTS_MAX];
     size_t count;
     uint32_t next_commit;

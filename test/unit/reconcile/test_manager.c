@@ -23,3 +23,203 @@ Test(manager, creates_a_cluster_of_three_and_admits_its_members)
     cr_assert_eq(fake_fleet_violations(b.fleet), 0);
     bed_end(&b);
 }
+
+Test(manager, scales_up_and_down_again)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":2}");
+    for (int i = 0; i < 5; i++)
+        cr_assert(fake_fleet_write(b.fleet));
+    bed_spec(&b, "{\"instances\":4}");
+    BED_RUNS(&b);
+    BED_WAIT(&b, bed_record(&b).member_count == 4);
+    cr_assert(fake_agent_look(b.fleet, "pg-4").is_streaming);
+    cr_assert_eq(fake_agent_look(b.fleet, "pg-4").commits, 5);
+    bed_spec(&b, "{\"instances\":1,\"storage\":{\"reclaimPolicy\":\"Delete\"}}");
+    BED_RUNS(&b);
+    struct record r = bed_record(&b);
+    cr_assert_eq(r.instance_count, 1);
+    cr_assert_eq(r.member_count, 1);
+    CHECK_STR(r.primary, "pg-1");
+    cr_assert_eq(r.next_serial, 5, "serials are never used again");
+    cr_assert_eq(fake_fleet_alive(b.fleet), 1);
+    cr_assert_not(fake_agent_look(b.fleet, "pg-4").has_data);
+    BED_WAIT(&b, fake_kube_count(b.kube, BED_INSTANCES) == 1);
+    cr_assert_eq(fake_fleet_lost(b.fleet), 0);
+    bed_end(&b);
+}
+
+Test(manager, instance_that_does_not_stop_is_not_asked_in_a_hot_loop)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":2}");
+    fake_agent_fault(b.fleet, &(struct fake_agent_fault) { .path = "/v1/shutdown", .times = 100000, .code = 503 });
+    bed_spec(&b, "{\"instances\":1}");
+    BED_WAIT(&b, fake_agent_commands(b.fleet, "pg-2", "/v1/shutdown") > 0);
+    cr_assert_not(WAIT_FOR(fake_agent_commands(b.fleet, "pg-2", "/v1/shutdown") > 30, 1500));
+    fake_agent_heal(b.fleet);
+    BED_WAIT(&b, bed_record(&b).instance_count == 1);
+    bed_end(&b);
+}
+
+Test(manager, dead_standby_is_removed_before_a_healthy_one)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":3}");
+    fake_agent_kill(b.fleet, "pg-2", true);
+    BED_WAIT(&b, bed_is_phase(&b, "Degraded"));
+    bed_spec(&b, "{\"instances\":2}");
+    BED_RUNS(&b);
+    struct record r = bed_record(&b);
+    cr_assert_null(record_instance_of(&r, S("pg-2")));
+    cr_assert_not_null(record_instance_of(&r, S("pg-3")));
+    bed_end(&b);
+}
+
+Test(manager, paused_cluster_is_left_alone_and_goes_on_afterwards)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":2}");
+    bed_spec(&b, "{\"instances\":3,\"paused\":true}");
+    BED_WAIT(&b, bed_is_phase(&b, "Paused"));
+    fake_agent_kill(b.fleet, "pg-2", false);
+    cr_assert_eq(bed_post(&b, "switchover", "{}").code, 409);
+    cr_assert_eq(bed_post(&b, "restart", "{}").code, 409);
+    cr_assert_not(WAIT_FOR(fake_fleet_alive(b.fleet) > 1, 700), "nothing is launched");
+    cr_assert_eq(bed_record(&b).instance_count, 2);
+    cr_assert(fake_fleet_write(b.fleet));
+    bed_spec(&b, "{\"instances\":3}");
+    BED_RUNS(&b);
+    cr_assert_eq(bed_record(&b).member_count, 3);
+    bed_end(&b);
+}
+
+Test(manager, deleting_a_cluster_stops_all_and_leaves_nothing_behind)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":3,\"storage\":{\"reclaimPolicy\":\"Delete\"}}");
+    BED_WAIT(&b, fake_kube_count(b.kube, BED_INSTANCES) == 3);
+    fake_kube_delete(b.kube, BED_CLUSTER);
+    BED_WAIT(&b, bed_is_gone(&b));
+    cr_assert_eq(fake_fleet_alive(b.fleet), 0);
+    cr_assert_eq(fake_kube_count(b.kube, BED_RECORDS), 0);
+    cr_assert_eq(fake_kube_count(b.kube, BED_SECRETS), 0);
+    cr_assert_not(fake_agent_look(b.fleet, "pg-1").has_data);
+    BED_WAIT(&b, fake_kube_count(b.kube, BED_INSTANCES) == 0);
+    cr_assert_not(WAIT_FOR(fake_kube_count(b.kube, BED_INSTANCES) > 0, 300), "shown again");
+    bed_end(&b);
+}
+
+Test(manager, deletion_during_a_change_of_primary_ends)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":3}");
+    fake_agent_fault(b.fleet, &(struct fake_agent_fault) { .path = "/v1/promote", .times = 100000, .code = 503 });
+    struct bed_post *p = bed_post_begin(&b, "switchover", "{}", false);
+    BED_WAIT(&b, fake_agent_commands(b.fleet, NULL, "/v1/promote") > 1);
+    fake_kube_delete(b.kube, BED_CLUSTER);
+    (void)bed_post_end(&b, p);
+    BED_WAIT(&b, bed_is_gone(&b));
+    cr_assert_eq(fake_fleet_alive(b.fleet), 0);
+    cr_assert(fake_agent_look(b.fleet, "pg-1").has_data, "reclaimPolicy Retain");
+    bed_end(&b);
+}
+
+Test(manager, deletion_goes_on_after_a_restart_and_in_a_namespace_that_is_emptied)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":2}");
+    bed_stop(&b);
+    fake_kube_delete(b.kube, BED_CLUSTER);
+    fake_kube_delete(b.kube, BED_SECRETS "/pg-app");
+    fake_kube_fail(b.kube, &(struct fake_kube_fault) { .method = "POST", .path = "/secrets", .code = 403 });
+    bed_start(&b);
+    BED_WAIT(&b, bed_is_gone(&b));
+    cr_assert_eq(fake_fleet_alive(b.fleet), 0);
+    bed_end(&b);
+}
+
+Test(manager, instance_that_is_silent_when_it_is_removed_is_ended_by_the_platform)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":2}");
+    fake_agent_cut(b.fleet, "pg-2", true);
+    BED_WAIT(&b, bed_is_phase(&b, "Degraded"));
+    bed_spec(&b, "{\"instances\":1}");
+    cr_assert(WAIT_FOR(bed_record(&b).instance_count == 1, 40000), "%.*s", STR_ARG(bed_status_text(&b)));
+    cr_assert_eq(fake_fleet_alive(b.fleet), 1);
+    bed_end(&b);
+}
+
+Test(manager, cluster_made_anew_under_the_same_name_has_nothing_of_the_old_one)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":1}");
+    fake_kube_delete(b.kube, BED_CLUSTER);
+    BED_WAIT(&b, bed_is_gone(&b));
+    fake_kube_put(b.kube, BED_CLUSTER,
+                  "{\"apiVersion\":\"postgres.example.io/v1\",\"kind\":\"PostgresCluster\",\"metadata\":{\"uid\":"
+                  "\"99999999-2222-3333-4444-555555555555\"},\"spec\":{\"instances\":1}}");
+    BED_RUNS(&b);
+    CHECK_STR(bed_record(&b).uid, "99999999-2222-3333-4444-555555555555");
+    bed_end(&b);
+}
+
+Test(manager, two_clusters_made_at_once_get_different_places)
+{
+    struct bed b;
+    bed_make(&b);
+    for (int i = 0; i < 6; i++)
+        fake_kube_put(b.kube,
+                      arena_printf(b.a, "/apis/postgres.example.io/v1/namespaces/default/postgresclusters/c%d", i).ptr,
+                      "{\"apiVersion\":\"postgres.example.io/v1\",\"kind\":\"PostgresCluster\",\"spec\":{"
+                      "\"instances\":2}}");
+    fake_fleet_use_few_places(b.fleet);
+    fake_kube_fail(
+        b.kube, &(struct fake_kube_fault) { .method = "POST", .path = "clusterrecords", .times = 6, .delay_ms = 50 });
+    bed_start(&b);
+    BED_WAIT(&b, fake_kube_count(b.kube, BED_RECORDS) == 6);
+    const struct json **list;
+    size_t count = fake_kube_list(b.kube, b.a, BED_RECORDS, &list), seen = 0;
+    int64_t ports[12];
+    for (size_t i = 0; i < count; i++) {
+        struct record r;
+        cr_assert_eq(record_from_json(b.a, list[i], &r, NULL), 0);
+        for (size_t k = 0; k < r.instance_count; k++) {
+            for (size_t n = 0; n < seen; n++)
+                cr_assert_neq(ports[n], r.instances[k].at.agent_port);
+            ports[seen++] = r.instances[k].at.agent_port;
+        }
+    }
+    cr_assert_eq(seen, 12);
+    bed_end(&b);
+}
+
+Test(manager, progress_is_shown_and_a_quiet_cluster_writes_nothing)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":2}");
+    BED_WAIT(&b, bed_has_event(&b, "Running", ""));
+    BED_WAIT(&b, bed_record(&b).member_count == 2);
+    size_t puts = fake_kube_calls(b.kube, "PUT", BED_CLUSTER), records = fake_kube_calls(b.kube, "PUT", "clusterrec");
+    int configures = fake_agent_commands(b.fleet, NULL, "/v1/configure");
+    cr_assert_not(WAIT_FOR(fake_kube_calls(b.kube, "PUT", BED_CLUSTER) > puts, 1500), "%.*s",
+                  STR_ARG(bed_status_text(&b)));
+    cr_assert_eq(fake_kube_calls(b.kube, "PUT", "clusterrec"), records);
+    cr_assert_eq(fake_agent_commands(b.fleet, NULL, "/v1/configure"), configures);
+    bed_end(&b);
+}
+
+Test(manager, refused_configuration_is_told_to_people)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":2}");
+    fake_agent_fault(
+        b.fleet, &(struct fake_agent_fault) { .name = "pg-2", .path = "/v1/configure", .times = 100000, .code = 409 });
+    bed_spec(&b, "{\"instances\":2,\"postgresql\":{\"parameters\":{\"work_mem\":\"8MB\"}}}");
+    BED_WAIT(&b, str_find(bed_status(&b, "message"), S("refused /v1/configure")) >= 0);
+    fake_agent_heal(b.fleet);
+    BED_RUNS(&b);
+    BED_WAIT(&b, str_find(str_from(fake_agent_look(b.fleet, "pg-2").config), S("work_mem")) >= 0);
+    bed_end(&b);
+}
