@@ -58,10 +58,14 @@ static void unblock_for_impatience(const sigset_t *set)
 
 static int run_server(const struct options *o)
 {
+    struct error err;
+    if (server_check_options(o, &err) < 0) {
+        fprintf(stderr, "postgres-apiserver: %s\nSee \"postgres-apiserver --help\".\n", err.text);
+        return 2;
+    }
     sigset_t set;
     block_signals(&set);
     struct server *server;
-    struct error err;
     if (server_start(o, &server, &err) < 0) {
         log_error("server does not start", LOG_ERROR(&err));
         return 1;

@@ -10,7 +10,9 @@
 
 struct server;
 
-/* Returns when it listens and is ready. */
+/* What the table of flags cannot say: flags that need each other, addresses. */
+int server_check_options(const struct options *options, struct error *err) MUST_USE;
+/* Returns when it listens and is ready. The options were checked. */
 int server_start(const struct options *options, struct server **ret, struct error *err) MUST_USE;
 /* Now and then (each second): picks up changed certificates. */
 void server_tick(struct server *s);

@@ -173,6 +173,12 @@ static void consider(struct nearest *n, const char *name)
     }
 }
 
+/* What is too far away to have been meant is not proposed. */
+static bool is_near(const struct nearest *n)
+{
+    return n->name && (n->distance <= 2 || 3 * n->distance <= n->wanted.len);
+}
+
 static int fail_unknown_flag(const struct parse *p, str name, struct error *err)
 {
     const struct cli_command *c = p->call->command;
@@ -183,6 +189,10 @@ static int fail_unknown_flag(const struct parse *p, str name, struct error *err)
         if (!c->options[i].is_hidden)
             consider(&n, c->options[i].name);
     }
+    if (str_eq_z(name, n.name)) /* --help or --version: every other flag was found */
+        return error_set(err, ERRC_INVALID, "flag \"--%s\" takes no value", n.name);
+    if (!is_near(&n))
+        return error_set(err, ERRC_INVALID, "unknown flag \"--%.*s\"", STR_ARG(name));
     return error_set(err, ERRC_INVALID, "unknown flag \"--%.*s\"; the nearest is \"--%s\"", STR_ARG(name), n.name);
 }
 
@@ -191,6 +201,8 @@ static int fail_unknown_command(const struct cli_program *p, const char *name, s
     struct nearest n = { .wanted = str_from(name) };
     for (size_t i = 0; i < p->command_count; i++)
         consider(&n, p->commands[i].name);
+    if (!is_near(&n))
+        return error_set(err, ERRC_INVALID, "unknown command \"%s\"", name);
     return error_set(err, ERRC_INVALID, "unknown command \"%s\"; the nearest is \"%s\"", name, n.name);
 }
 

@@ -23,6 +23,8 @@ static int fail(struct error *err, const char *what)
 {
     unsigned long reason = ERR_peek_last_error();
     const char *text = reason ? ERR_reason_error_string(reason) : NULL;
+    if (ERR_GET_LIB(reason) == ERR_LIB_PEM && ERR_GET_REASON(reason) == PEM_R_NO_START_LINE)
+        text = "holds no such PEM text";
     ERR_clear_error();
     return error_set(err, ERRC_INVALID, "%s: %s", what, text ? text : "not usable");
 }

@@ -10,7 +10,7 @@ version=$1 transcript=$(realpath "$2") SERVER=$(realpath "${3:-$PROJECT/build/po
 if [[ -f ${transcript%.golden}.$version.golden ]]; then transcript=${transcript%.golden}.$version.golden; fi
 KUBECTL=$PROJECT/build/tools/kubectl-$version
 if [[ ! -x $KUBECTL ]]; then tap_skip_all "no $KUBECTL: run ./dev setup"; fi
-export PROJECT
+export PROJECT SERVER
 harness_begin
 options=()
 if [[ $(head -n 1 "$transcript") == '#server '* ]]; then
