@@ -17,6 +17,7 @@
 #define STOP_PATIENCE_MS 10000
 #define RETRY_FIRST_MS 200
 #define RETRY_MAX_MS 10000
+#define RETRY_WAIT_MAX_MS 1000
 #define LOOK_MS 500
 
 enum wish { WISH_DOWN, WISH_HOLD, WISH_INITIALIZE, WISH_PRIMARY, WISH_STANDBY };
@@ -198,6 +199,13 @@ static int initialize(struct agent *ag, struct error *err)
 
 /* ---- the loop ------------------------------------------------------------------------------------------------ */
 
+static void retry_later(struct agent *ag, int64_t max_ms)
+{
+    int64_t ms = ag->retry_ms == 0 ? RETRY_FIRST_MS : ag->retry_ms * 2;
+    ag->retry_ms = ms > max_ms ? max_ms : ms;
+    ag->retry_ns = deadline_in_ms(ag->retry_ms);
+}
+
 static void note_death(struct agent *ag)
 {
     int64_t ready_for_s = clock_realtime_ns() / NS_PER_S - ag->pm.started_at_s;
@@ -214,10 +222,7 @@ static void note_death(struct agent *ag)
         return;
     }
     /* One that dies soon after its start is not started again without end at full speed. */
-    ag->retry_ms = ag->retry_ms == 0                 ? RETRY_FIRST_MS
-                   : ag->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS
-                                                     : ag->retry_ms * 2;
-    ag->retry_ns = deadline_in_ms(ag->retry_ms);
+    retry_later(ag, RETRY_MAX_MS);
 }
 
 static void note_failure(struct agent *ag, int r, const struct error *err)
@@ -240,10 +245,8 @@ static void note_failure(struct agent *ag, int r, const struct error *err)
         phase = AGENT_STARTING;
     }
     board_say(ag, phase, "%s", err->text);
-    ag->retry_ms = ag->retry_ms == 0                 ? RETRY_FIRST_MS
-                   : ag->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS
-                                                     : ag->retry_ms * 2;
-    ag->retry_ns = deadline_in_ms(ag->retry_ms);
+    /* What is missing is somebody else's to do, a primary that is still being promoted for one: asking costs little. */
+    retry_later(ag, r == ERRC_UNAVAILABLE ? RETRY_WAIT_MAX_MS : RETRY_MAX_MS);
 }
 
 /* Does the next thing; returns when to look again, -1: when something happens. */

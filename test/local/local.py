@@ -135,7 +135,7 @@ class Local(live.Server):
 
     def patch(self, cluster, spec):
         answer = self.call("PATCH", f"{BASE}postgresclusters/{cluster}", json.dumps({"spec": spec}),
-                           {"content-type": "application/merge-patch+json"})
+                           headers={"content-type": "application/merge-patch+json"})
         return answer
 
     def create(self, name, **spec):
@@ -234,7 +234,7 @@ class Local(live.Server):
         host = self.secret(cluster, "host")
         if instance:
             host = self.instances(cluster)[instance]["endpoint"].rpartition(":")[0]
-        return {"PGHOST": host, "PGPORT": self.secret(cluster, "port"), "PGUSER": self.secret(cluster, "username"),
+        return {"PGHOST": host, "PGPORT": self.secret(cluster, "port").split(",")[0], "PGUSER": self.secret(cluster, "username"),
                 "PGPASSWORD": self.secret(cluster, "password"), "PGDATABASE": self.secret(cluster, "dbname"),
                 "PGSSLMODE": "verify-full", "PGSSLROOTCERT": query["sslrootcert"].replace("%2F", "/"),
                 "PGTARGETSESSIONATTRS": "any" if instance else "read-write"}
@@ -269,7 +269,7 @@ class Local(live.Server):
         for path in sorted(glob.glob(f"{self.folder}/instances/*/*/*/*.log")) + [self.log_path]:
             text = read_bytes(path).decode(errors="replace")
             if text:
-                print(f"--- {path}\n" + "\n".join(text.splitlines()[-40:]), file=sys.stderr)
+                print(f"--- {path}\n" + "\n".join(text.splitlines()[-150:]), file=sys.stderr)
 
     def remove(self):
         for writer in self.writers:

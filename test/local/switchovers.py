@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Switchovers under load lose nothing; what cannot be is refused with 409, before and while one runs."""
+import local
+from local import live
+
+
+def refused(tap, answer, what, *words):
+    good = answer.status == 409 and answer.json.get("reason") == "Conflict"
+    tap.check(f"409: {what}", good and all(w in answer.json["message"] for w in words), answer)
+
+
+def check_dry_run(tap, server, standbys):
+    before, revision = server.postmasters("pg"), server.status("pg")["term"]
+    answer = server.post("postgresclusters/pg/switchover?dryRun=All", {"target": standbys[1]})
+    tap.check("dryRun=All says what would be", answer.status == 200 and answer.json["to"] == standbys[1] and
+              answer.json["from"] == server.primary("pg") and answer.json["term"] == revision + 1, answer)
+    tap.check("dryRun=All changes nothing", server.status("pg")["term"] == revision and
+              server.postmasters("pg") == before and server.primary("pg") == answer.json["from"])
+
+
+def check_refusals(tap, server):
+    term = server.status("pg")["term"]
+    refused(tap, server.action("pg", "switchover", target="pg-9"), "target that is nobody", "pg-9")
+    refused(tap, server.action("pg", "switchover", target=server.primary("pg")), "target that is primary already", "already")
+    refused(tap, server.action("pg", "failover", target="pg-9"), "failover to nobody", "pg-9")
+    tap.check("404: a cluster that is not there", server.action("other", "switchover").status == 404)
+    tap.check("refusals change nothing", server.status("pg")["term"] == term)
+
+
+def one(tap, server, writer, target=None, probe=False):
+    before = server.status("pg")
+    body = {"target": target} if target else {}
+    writer.mark()
+    running = live.Background(server.http1().call, "POST", local.BASE + "postgresclusters/pg/switchover", body)
+    if probe:
+        second = live.Background(server.http1().call, "POST", local.BASE + "postgresclusters/pg/switchover", body)
+        if second.join().status == 200:
+            running, second = second, running
+        refused(tap, second.join(), "a second action while one runs", "under way")
+    answer = running.join()
+    writer.wait(30)
+    gap = writer.gap_ms()
+    good = answer.status == 200 and answer.json["lostBytesBound"] == 0 and answer.json["from"] == before["currentPrimary"]
+    tap.check("a switchover is answered with from, to, term, 0 bytes lost",
+              good and answer.json["term"] == before["term"] + 1 and answer.json["to"] == (target or answer.json["to"]), answer)
+    ready = server.wait_ready("pg")
+    print(f"# writes stopped for {gap:.0f} ms, all ready {ready:.1f} s after the answer")
+    status = server.status("pg")
+    tap.check("status says the same", status["currentPrimary"] == answer.json["to"] and status["lastFailover"]["to"] ==
+              answer.json["to"] and status["term"] == answer.json["term"], status)
+    acknowledged, missing = writer.verify()
+    tap.check(f"none of {acknowledged} acknowledged rows is missing", missing == 0, missing)
+
+
+def test(tap, server):
+    server.create("pg", instances=3)
+    print(f"# three ready after {server.wait_ready('pg'):.1f} s")
+    writer = server.writer("pg")
+    standbys = server.standbys("pg")
+    check_dry_run(tap, server, standbys)
+    check_refusals(tap, server)
+    one(tap, server, writer, standbys[1])
+    one(tap, server, writer)
+    one(tap, server, writer, server.standbys("pg")[0], probe=True)
+    uris = server.sql("pg", "SELECT pg_is_in_recovery()")
+    tap.check("the URI leads to the primary", uris == "f", uris)
+    for standby in server.standbys("pg"):
+        rows = live.until(lambda s=standby: server.sql("pg", "SELECT count(*) FROM checked", s), "rows")
+        tap.check(f"{standby} has rows and refuses writes", int(rows) > 50, rows)
+        try:
+            server.sql("pg", "CREATE TABLE nope ()", standby)
+            tap.check("a standby takes no write", False)
+        except OSError as error:
+            tap.check("a standby takes no write", "read-only" in str(error), error)
+
+
+if __name__ == "__main__":
+    local.main(test)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Synchronous replication: a crash failover loses no acknowledged row; `required` waits for standbys, `preferred` does not."""
+import os
+import shutil
+import time
+
+import local
+from local import live
+
+
+def set_running(server, instances, is_running):
+    """Stops or continues every process of these instances: they neither answer nor can be replaced."""
+    for instance in instances:
+        for pid in server.processes_of("pg", instance):
+            os.kill(pid, 18 if is_running else 19)
+
+
+def lose_primary(tap, server, writer):
+    """Everything of the primary dies and its data is gone: it cannot restart in place."""
+    old = server.primary("pg")
+    folder = server.pgdata("pg", old)
+    writer.mark()
+    began = time.monotonic()
+    local.kill(*server.processes_of("pg", old))
+    os.rename(folder, folder + ".gone")
+    writer.wait(50)
+    gap = writer.gap_ms()
+    status = server.status("pg")
+    tap.check("another instance is primary", status["currentPrimary"] != old and status["term"] == 2, status)
+    acknowledged, missing = writer.verify()
+    print(f"# failover: writes stopped for {gap:.0f} ms")
+    tap.check(f"none of {acknowledged} acknowledged rows is missing after the failover", missing == 0, missing)
+    tap.check("the status tells no lost byte", status["lastFailover"]["lostBytesBound"] == 0, status["lastFailover"])
+    server.wait_ready("pg")
+    print(f"# all ready again {time.monotonic() - began:.1f} s after the crash")
+    shutil.rmtree(server.pgdata("pg", old) + ".gone", ignore_errors=True)
+    tap.check("the old one came back as a standby", server.instances("pg")[old]["role"] == "standby")
+
+
+def blocks(server, statement, seconds):
+    """Whether the statement is still waiting then."""
+    running = live.Background(server.sql, "pg", statement, None, 60)
+    try:
+        running.join(seconds)
+    except TimeoutError:
+        return running
+    return None
+
+
+def required(tap, server, writer):
+    standbys = server.standbys("pg")
+    server.sql("pg", "CREATE TABLE waits (i int)")
+    set_running(server, standbys, False)
+    try:
+        waiting = blocks(server, "INSERT INTO waits VALUES (1)", 4)
+        tap.check("required: a commit waits while no standby confirms", waiting is not None)
+    finally:
+        set_running(server, standbys, True)
+    if waiting:
+        waiting.join(60)
+    tap.check("required: the commit goes on when they are back", server.sql("pg", "SELECT count(*) FROM waits") == "1")
+    server.wait_ready("pg")
+
+
+def preferred(tap, server, writer):
+    answer = server.patch("pg", {"postgresql": {"synchronous": {"number": 1, "dataDurability": "preferred"}}})
+    tap.check("dataDurability can be changed", answer.status == 200, answer)
+    server.wait_ready("pg")
+    standbys = server.standbys("pg")
+    live.until(lambda: server.super_sql("pg", server.primary("pg"), "SHOW synchronous_standby_names"), "the set")
+    for standby in standbys:  # their data goes too, so that they are away for long enough to look
+        set_running(server, [standby], False)
+    try:
+        began = time.monotonic()
+        server.sql("pg", "INSERT INTO waits VALUES (2)", seconds=60)
+        print(f"# preferred: the commit waited for {time.monotonic() - began:.1f} s")
+        names = server.super_sql("pg", server.primary("pg"), "SHOW synchronous_standby_names")
+        tap.check("preferred: a commit does not wait for good", names == "", names)
+    finally:
+        set_running(server, standbys, True)
+    server.wait_ready("pg")
+    names = live.until(lambda: server.super_sql("pg", server.primary("pg"), "SHOW synchronous_standby_names"), "the set")
+    tap.check("preferred: the set is back with the standbys", names.startswith("ANY 1 (") and all(s in names for s in standbys),
+              names)
+
+
+def test(tap, server):
+    server.create("pg", instances=3, postgresql={"parameters": local.SMALL, "synchronous": {"number": 1}})
+    print(f"# three ready after {server.wait_ready('pg'):.1f} s")
+    names = live.until(lambda: server.super_sql("pg", server.primary("pg"), "SHOW synchronous_standby_names"), "the set")
+    tap.check("both standbys may confirm", names == 'ANY 1 ("pg-2","pg-3")' or names == 'ANY 1 ("pg-3","pg-2")', names)
+    writer = server.writer("pg")
+    lose_primary(tap, server, writer)
+    writer.close()
+    required(tap, server, writer)
+    preferred(tap, server, writer)
+
+
+if __name__ == "__main__":
+    local.main(test)
