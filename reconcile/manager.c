@@ -33,42 +33,56 @@ static int add_finalizer(struct cluster_runtime *c, struct arena *a, const struc
     return kube_merge_patch(c->manager->client, a, path__cluster(a, c, S("")), patch, NULL, err);
 }
 
+/* The pass cannot see the cluster: what waits is not kept waiting, and people learn why where trying again may not
+ * help.
+ */
+static void say_unseen(struct cluster_runtime *c, struct arena *a, const struct json *object, int result,
+                       const struct error *err)
+{
+    actions__expire(c);
+    if (result == ERRC_EXISTS || result == ERRC_INVALID || result == ERRC_DENIED || result == ERRC_INTERNAL)
+        status__say_blocked(c, a, object, arena_str(a, str_from(err->text)));
+}
+
+static int pass_of_deletion(struct cluster_runtime *c, struct arena *a, const struct json *object,
+                            struct cluster_view *v, struct error *err)
+{
+    bool done;
+    actions__refuse_all(c, "the cluster is being deleted");
+    int r = remove__cluster(c, a, object, v, &done, err);
+    if (done) {
+        runtime__drop(c->manager, c);
+        return r;
+    }
+    const struct plan plan = { .phase = "Deleting", .message = S("instances are being stopped") };
+    return r < 0 ? r : status__write(c, a, object, v, &plan, err);
+}
+
 static int pass_over(struct cluster_runtime *c, struct arena *a, const struct json *object, struct error *err)
 {
     struct manager *m = c->manager;
     struct cluster_view view;
     int r = observe__cluster(c, a, object, &view, err);
     if (r < 0) {
-        actions__expire(c);
-        if (r == ERRC_EXISTS || r == ERRC_INVALID || r == ERRC_DENIED || r == ERRC_INTERNAL)
-            status__say_blocked(c, a, object, arena_str(a, str_from(err->text)));
+        say_unseen(c, a, object, r, err);
         return r;
     }
-    struct plan plan;
-    if (view.is_deleting) {
-        bool done;
-        actions__refuse_all(c, "the cluster is being deleted");
-        r = remove__cluster(c, a, object, &view, &done, err);
-        if (done) {
-            runtime__drop(m, c);
-            return r;
-        }
-        plan = (struct plan) { .phase = "Deleting", .message = S("instances are being stopped") };
-        return r < 0 ? r : status__write(c, a, object, &view, &plan, err);
-    }
+    if (view.is_deleting)
+        return pass_of_deletion(c, a, object, &view, err);
     r = add_finalizer(c, a, object, err);
     if (r < 0)
         return r;
     if (!actions__work(c, a, &view))
         return 0; /* it asked for another pass */
+    struct plan plan;
     plan_make(a, &view, &plan);
     int acted = act__steps(c, a, &view, &plan, err);
     if (plan.look_again_ms)
         workqueue_add_after(m->queue, str_from(c->key), plan.look_again_ms);
+    if (acted == ERRC_CANCELLED)
+        return acted;                        /* the server stops: no news for people */
     if (acted < 0 && acted != ERRC_CONFLICT) /* what stands in the way is what people want to read */
         plan.message = arena_str(a, str_from(err->text));
-    if (acted == ERRC_CANCELLED)
-        return acted; /* the server stops: no news for people */
     struct error status_err;
     r = status__write(c, a, object, &view, &plan, &status_err);
     if (r == 0 && m->runs_backups && view.has_record)

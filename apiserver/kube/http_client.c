@@ -305,8 +305,28 @@ static void finish_with(struct transfer *t, enum err code, const char *text)
     finish(t);
 }
 
+/* "Failed to connect to x port 1 after 12 ms: Connection refused" without the time: the same failure has the same text,
+ * so that a status which quotes it does not change with each try. */
+static void drop_time(char *text)
+{
+    char *from = strstr(text, " after "), *to = from;
+    if (!from)
+        return;
+    to += strlen(" after ");
+    size_t digits = strspn(to, "0123456789");
+    to += digits;
+    if (digits > 0 && strncmp(to, " milliseconds", 13) == 0)
+        to += 13;
+    else if (digits > 0 && strncmp(to, " ms", 3) == 0)
+        to += 3;
+    else
+        return;
+    memmove(from, to, strlen(to) + 1);
+}
+
 static void on_completed(struct transfer *t, CURLcode r)
 {
+    drop_time(t->curl_text);
     if (r != CURLE_OK) {
         (void)error_set(&t->error, code_of(r), "%s", t->curl_text[0] ? t->curl_text : curl_easy_strerror(r));
     } else if (t->ops.on_line && !is_ok_code(t)) {

@@ -230,13 +230,79 @@ str plan_sync_names(struct arena *a, const struct record_sync *s)
     return strbuf_to_arena(&b, a);
 }
 
+static bool sync_has(const struct record_sync *s, str name)
+{
+    for (size_t i = 0; i < s->set_count; i++)
+        if (str_eq(s->set[i], name))
+            return true;
+    return false;
+}
+
+/* All of x is in y. */
+static bool is_subset(const struct record_sync *x, const struct record_sync *y)
+{
+    for (size_t i = 0; i < x->set_count; i++)
+        if (!sync_has(y, x->set[i]))
+            return false;
+    return true;
+}
+
 static bool same_sync(const struct record_sync *x, const struct record_sync *y)
 {
-    if (x->term != y->term || x->wait != y->wait || x->set_count != y->set_count || !str_eq(x->primary, y->primary))
-        return false;
+    return x->term == y->term && x->wait == y->wait && x->set_count == y->set_count && str_eq(x->primary, y->primary) &&
+           is_subset(x, y);
+}
+
+/* The names of both, as a set of x. */
+static void add_names(struct arena *a, struct record_sync *x, const struct record_sync *y)
+{
+    str *set = arena_array_of(a, str, x->set_count + y->set_count);
+    size_t n = 0;
     for (size_t i = 0; i < x->set_count; i++)
-        if (!str_eq(x->set[i], y->set[i]))
+        set[n++] = x->set[i];
+    for (size_t i = 0; i < y->set_count; i++)
+        if (!sync_has(x, y->set[i]))
+            set[n++] = y->set[i];
+    x->set = set;
+    x->set_count = n;
+}
+
+/*
+ * The next one on the way from `now` to `wanted`. While WAL senders change over, one may count by the old number over
+ * names of the new set: a commit that such a mixture lets through must be covered by one of both entries. So one thing
+ * at a time (26): names come, then the number changes, then names go.
+ */
+static struct record_sync next_sync(struct arena *a, const struct record_sync *now, const struct record_sync *wanted)
+{
+    if (now->wait == 0 || wanted->wait == 0 || now->term != wanted->term)
+        return *wanted;
+    struct record_sync next = *now;
+    if (!is_subset(wanted, now))
+        add_names(a, &next, wanted);
+    else if (now->wait != wanted->wait)
+        next.wait = wanted->wait;
+    else
+        next = *wanted;
+    return next;
+}
+
+/*
+ * The number falls while an earlier change is not confirmed yet (and may never be, since the standbys that should are
+ * gone): allowed when the entry covers whatever the ones before let through. False: wait.
+ */
+static bool relief_sync(struct arena *a, const struct record *r, const struct record_sync *wanted,
+                        struct record_sync *ret)
+{
+    *ret = *wanted;
+    if (wanted->wait == 0)
+        return r->sync[r->sync_count - 1].wait > 0;
+    for (size_t i = 0; i < r->sync_count; i++) {
+        if (r->sync[i].term != wanted->term)
+            continue;
+        if (r->sync[i].wait <= wanted->wait)
             return false;
+        add_names(a, ret, &r->sync[i]);
+    }
     return true;
 }
 
@@ -269,18 +335,23 @@ static void plan_sync(struct arena *a, const struct cluster_view *v, struct plan
     const struct instance_view *primary = view_primary(v);
     if (!primary || !view_is_serving_primary(v, primary))
         return;
-    struct record_sync wanted = plan_wanted_sync(a, v);
-    const struct record_sync *newest = v->record.sync_count ? &v->record.sync[v->record.sync_count - 1] : NULL;
+    const struct record *r = &v->record;
+    struct record_sync wanted = plan_wanted_sync(a, v), next = wanted;
+    const struct record_sync *newest = r->sync_count ? &r->sync[r->sync_count - 1] : NULL;
     bool is_new = newest ? !same_sync(newest, &wanted) : wanted.wait > 0;
-    /* One change at a time: the one before must be confirmed first (26). A record without entries has nothing to wait
-     * for. */
-    if (v->record.sync_count > 1 && newest_set_confirmed(v, primary)) {
+    if (r->sync_count > 1 && newest_set_confirmed(v, primary)) {
         add(p, STEP_FORGET_SYNC, S(""));
-    } else if (is_new && v->record.sync_count < 4) {
+        return;
+    }
+    /* One change at a time: the one before must be confirmed first. A record without entries has nothing to wait for.
+     */
+    if (r->sync_count == 1)
+        next = next_sync(a, newest, &wanted);
+    if (is_new && (r->sync_count < 2 || relief_sync(a, r, &wanted, &next))) {
         struct step *s = add(p, STEP_SET_SYNC, S(""));
         if (s)
-            s->sync = wanted;
-    } else if (v->record.sync_count > 1) {
+            s->sync = next;
+    } else if (r->sync_count > 1) {
         look_again(p, 500);
     }
 }

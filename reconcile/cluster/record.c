@@ -239,14 +239,24 @@ void record_remove_member(struct arena *a, struct record *r, str name)
     r->version++;
 }
 
+static bool asks_the_same(const struct record_sync *x, const struct record_sync *y)
+{
+    bool same = x->wait == y->wait && x->set_count == y->set_count && str_eq(x->primary, y->primary);
+    for (size_t i = 0; same && i < x->set_count; i++)
+        same = str_eq(x->set[i], y->set[i]);
+    return same;
+}
+
 void record_push_sync(struct arena *a, struct record *r, struct record_sync entry)
 {
     struct record_sync *list = arena_array_of(a, struct record_sync, r->sync_count + 1);
+    size_t n = 0;
     for (size_t i = 0; i < r->sync_count; i++)
-        list[i] = r->sync[i];
-    list[r->sync_count] = entry;
+        if (!asks_the_same(&r->sync[i], &entry))
+            list[n++] = r->sync[i];
+    list[n++] = entry;
     r->sync = list;
-    r->sync_count++;
+    r->sync_count = n;
 }
 
 void record_forget_old_sync(struct arena *a, struct record *r)

@@ -77,6 +77,7 @@ void record_set_removing(struct arena *a, struct record *r, str name);
 /* Both raise version. */
 void record_add_member(struct arena *a, struct record *r, str name);
 void record_remove_member(struct arena *a, struct record *r, str name);
+/* Becomes the newest. An older one that asks the same (of whatever term) goes: changes in a row add no end of them. */
 void record_push_sync(struct arena *a, struct record *r, struct record_sync entry);
 /* Keeps only the newest entry (26). */
 void record_forget_old_sync(struct arena *a, struct record *r);

@@ -552,3 +552,92 @@ Test(record, reads_back_what_it_wrote)
     cr_assert(record_instance_of(&back, S("pg-3"))->is_removing);
     bed_end(&b);
 }
+
+/* ---- one change of a synchronous set at a time (rule 26) ------------------------------------------------------- */
+
+static struct record_sync sync_of(const str *set, size_t count, int64_t wait)
+{
+    return (struct record_sync) { .term = 3, .primary = S("pg-1"), .set = set, .set_count = count, .wait = wait };
+}
+
+/* What is written next, when `entries` stand there and number instances of the bed are wanted. NULL: nothing. */
+static const struct record_sync *next_of(struct bed *b, const struct record_sync *entries, size_t count, int64_t number,
+                                         bool is_confirmed)
+{
+    b->v.spec.sync_number = number;
+    b->v.record.sync = entries;
+    b->v.record.sync_count = count;
+    b->views[0].has_sent = b->views[0].is_configured = is_confirmed;
+    b->views[0].sent_sync_names = plan_sync_names(b->a, &entries[count - 1]);
+    plan_make(b->a, &b->v, &b->p);
+    const struct step *s = find(b, STEP_SET_SYNC);
+    return s ? &s->sync : NULL;
+}
+
+Test(sync, names_come_before_the_number_changes_and_go_after_it)
+{
+    struct bed b;
+    bed_make(&b, 4);
+    static const str two[] = { S_INIT("pg-2") }, nine[] = { S_INIT("pg-9"), S_INIT("pg-2") },
+                     all[] = { S_INIT("pg-2"), S_INIT("pg-3"), S_INIT("pg-4") },
+                     more[] = { S_INIT("pg-9"), S_INIT("pg-2"), S_INIT("pg-3"), S_INIT("pg-4") };
+    b.v.spec.is_sync_required = true;
+    struct record_sync entry = sync_of(two, 1, 1);
+    const struct record_sync *next = next_of(&b, &entry, 1, 2, true);
+    cr_assert_not_null(next);
+    cr_assert_eq(next->wait, 1, "only names first");
+    cr_assert_eq(next->set_count, 3);
+    entry = sync_of(all, 3, 1);
+    next = next_of(&b, &entry, 1, 2, true);
+    cr_assert_eq(next->wait, 2);
+    cr_assert_eq(next->set_count, 3);
+    entry = sync_of(nine, 2, 1);
+    next = next_of(&b, &entry, 1, 2, true);
+    cr_assert_eq(next->set_count, 4, "pg-9 goes at the end");
+    cr_assert_eq(next->wait, 1);
+    entry = sync_of(more, 4, 2);
+    next = next_of(&b, &entry, 1, 2, true);
+    cr_assert_eq(next->set_count, 3);
+    cr_assert_eq(next->wait, 2);
+    bed_end(&b);
+}
+
+Test(sync, change_waits_for_the_one_before_but_relief_does_not)
+{
+    struct bed b;
+    bed_make(&b, 4);
+    static const str two[] = { S_INIT("pg-2") }, three[] = { S_INIT("pg-2"), S_INIT("pg-3") };
+    b.v.spec.is_sync_required = true;
+    struct record_sync entries[] = { sync_of(two, 1, 1), sync_of(three, 2, 1) };
+    cr_assert_null(next_of(&b, entries, 2, 2, false));
+    cr_assert_gt(b.p.look_again_ms, 0);
+    /* Preferred: only pg-4 is left, and nobody of the newest set will ever confirm it. */
+    b.v.spec.is_sync_required = false;
+    b.views[1].link.status.streaming = b.views[2].link.status.streaming = false;
+    struct record_sync strict[] = { sync_of(two, 1, 2), sync_of(three, 2, 2) };
+    const struct record_sync *next = next_of(&b, strict, 2, 2, false);
+    cr_assert_not_null(next);
+    cr_assert_eq(next->wait, 1);
+    cr_assert_eq(next->set_count, 3, "covers whatever the entries before let through");
+    b.views[3].link.status.streaming = false;
+    next = next_of(&b, entries, 2, 2, false);
+    cr_assert_not_null(next);
+    cr_assert_eq(next->wait, 0, "nobody is waited for");
+    bed_end(&b);
+}
+
+Test(sync, the_same_set_is_kept_once_however_often_the_primary_changes)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    static const str a_set[] = { S_INIT("pg-2"), S_INIT("pg-3") }, b_set[] = { S_INIT("pg-1"), S_INIT("pg-3") };
+    for (int64_t term = 1; term < 200; term++) {
+        struct record_sync s = sync_of(term % 2 ? a_set : b_set, 2, 1);
+        s.term = term;
+        s.primary = term % 2 ? S("pg-1") : S("pg-2");
+        record_push_sync(b.a, &b.v.record, s);
+    }
+    cr_assert_eq(b.v.record.sync_count, 2);
+    cr_assert_eq(b.v.record.sync[1].term, 199);
+    bed_end(&b);
+}
