@@ -63,6 +63,15 @@ static int ensure_ca(struct arena *a, str data_dir, struct pki_pair *ret, struct
     return r == 0 ? write_pair(ret, cert, key, err) : r;
 }
 
+/* The key of a CA is only looked at when something is to be signed: reading keys is most of a start. */
+static int check_ca(struct arena *a, str data_dir, struct error *err)
+{
+    struct pki_pair ca;
+    if (fs_exists(path_of(a, data_dir, "pki/ca.crt")) && fs_exists(path_of(a, data_dir, "pki/ca.key")))
+        return 0;
+    return ensure_ca(a, data_dir, &ca, err);
+}
+
 static int issue_server(struct arena *a, const struct pki_pair *ca, str bind_address, struct pki_pair *ret,
                         struct error *err)
 {
@@ -95,30 +104,34 @@ int standalone_renew(struct arena *a, str data_dir, str bind_address, bool *ret_
     name_files(a, data_dir, &f);
     *ret_changed = false;
     struct pki_pair ca, pair;
-    int r = ensure_ca(a, data_dir, &ca, err);
+    int r = check_ca(a, data_dir, err);
     if (r < 0)
         return r;
     r = read_pair(a, f.server_cert, f.server_key, &pair, err);
     if (r == 0 && is_good_for_long(a, pair.certificate_pem, bind_address))
         return 0;
-    r = issue_server(a, &ca, bind_address, &pair, err);
+    r = ensure_ca(a, data_dir, &ca, err);
+    if (r == 0)
+        r = issue_server(a, &ca, bind_address, &pair, err);
     if (r == 0)
         r = write_pair(&pair, f.server_cert, f.server_key, err);
     *ret_changed = r == 0;
     return r;
 }
 
-static int ensure_admin(struct arena *a, const struct pki_pair *ca, const struct standalone_files *f, struct error *err)
+static int ensure_admin(struct arena *a, str data_dir, const struct standalone_files *f, struct error *err)
 {
     static const str masters = S_INIT("system:masters");
-    struct pki_pair pair;
+    struct pki_pair ca, pair;
     int r = read_pair(a, f->admin_cert, f->admin_key, &pair, err);
     if (r == 0 && is_good_for_long(a, pair.certificate_pem, S("")))
         return 0;
     const struct pki_request request = {
         .common_name = S("admin"), .organizations = &masters, .organization_count = 1, .is_client = true
     };
-    r = pki_issue(a, ca, &request, &pair, err);
+    r = ensure_ca(a, data_dir, &ca, err);
+    if (r == 0)
+        r = pki_issue(a, &ca, &request, &pair, err);
     return r == 0 ? write_pair(&pair, f->admin_cert, f->admin_key, err) : r;
 }
 
@@ -136,11 +149,8 @@ int standalone_prepare(struct arena *a, str data_dir, str bind_address, struct s
     name_files(a, data_dir, ret);
     bool changed;
     r = standalone_renew(a, data_dir, bind_address, &changed, err);
-    struct pki_pair ca;
     if (r == 0)
-        r = ensure_ca(a, data_dir, &ca, err);
-    if (r == 0)
-        r = ensure_admin(a, &ca, ret, err);
+        r = ensure_admin(a, data_dir, ret, err);
     return r < 0 ? error_wrap(err, r, "preparing certificates") : 0;
 }
 
@@ -181,5 +191,8 @@ int standalone_write_kubeconfig(struct arena *a, const struct standalone_files *
                             "current-context: standalone\n",
                             is_v6 ? "[" : "", STR_ARG(host), is_v6 ? "]" : "", (int)port, STR_ARG(ca64),
                             STR_ARG(cert64), STR_ARG(key64));
+    str old;
+    if (fs_read(a, files->kubeconfig, PEM_MAX, &old, NULL) == 0 && str_eq(old, text))
+        return 0;
     return fs_write_atomic(files->kubeconfig, text, 0600, err);
 }

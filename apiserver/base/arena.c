@@ -71,18 +71,50 @@ struct arena *arena_new(void)
     return a;
 }
 
-void arena_free(struct arena *a)
+static void run_releases(struct arena *a)
 {
-    if (!a)
-        return;
     for (struct release *r = a->releases; r; r = r->next)
         r->fn(r->p);
-    for (struct chunk *c = a->current, *next; c; c = next) {
+    a->releases = NULL;
+}
+
+static void free_chunks(struct chunk *first)
+{
+    for (struct chunk *c = first, *next; c; c = next) {
         next = c->next;
         ASAN_UNPOISON_MEMORY_REGION(c->data, c->size - sizeof(*c));
         mem_free(c);
     }
+}
+
+void arena_free(struct arena *a)
+{
+    if (!a)
+        return;
+    run_releases(a);
+    free_chunks(a->current);
     mem_free(a);
+}
+
+void arena_clear(struct arena *a)
+{
+    run_releases(a);
+    struct chunk *kept = NULL, **link = &a->current;
+    while (*link && (*link)->size != CHUNK_FIRST)
+        link = &(*link)->next;
+    if (*link) {
+        kept = *link;
+        *link = kept->next;
+    }
+    free_chunks(a->current);
+    *a = (struct arena) { .current = kept, .next_size = CHUNK_FIRST };
+    if (!kept)
+        return;
+    kept->next = NULL;
+    kept->used = sizeof(*kept);
+    ASAN_POISON_MEMORY_REGION(kept->data, kept->size - sizeof(*kept));
+    a->size = kept->size;
+    a->next_size *= 2;
 }
 
 static struct chunk *add_chunk(struct arena *a, size_t taken)
@@ -155,15 +187,20 @@ str arena_printf(struct arena *a, const char *fmt, ...)
     return s;
 }
 
+/* Short texts are made only once. */
 str arena_vprintf(struct arena *a, const char *fmt, va_list args)
 {
+    char small[256];
     va_list again;
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, fmt, args);
+    int len = vsnprintf(small, sizeof(small), fmt, args);
     if (len < 0)
         abort(); /* a text above 2 GiB, or a broken format */
     char *text = take(a, (size_t)len + 1);
-    (void)vsnprintf(text, (size_t)len + 1, fmt, again);
+    if ((size_t)len < sizeof(small))
+        memcpy(text, small, (size_t)len + 1);
+    else
+        (void)vsnprintf(text, (size_t)len + 1, fmt, again);
     va_end(again);
     return (str) { text, (size_t)len };
 }

@@ -139,6 +139,7 @@ static void on_resume(void *arg)
         r->state = REQUEST_NEW;
         r->progress_ns = clock_monotonic_ns();
         fn(self, &r->pub);
+        http__request_handled(r);
     } else {
         fn(self, NULL);
     }

@@ -219,6 +219,8 @@ int http__peer_verify(X509_STORE_CTX *presented, void *arg);
 /* request.c */
 int http__on_request(h2o_handler_t *handler, h2o_req_t *h2o);
 void http__request_unref(struct request *r);
+/* The handler has returned, on the loop. */
+void http__request_handled(struct request *r);
 /* The client is gone or has to go: ends the request whatever its state. */
 void http__request_abandon(struct request *r);
 /* Bytes were handed to h2o: from now on progress is expected. */

@@ -40,12 +40,10 @@ static void release(struct request *r)
         mem_free(r->blobs);
     if (r->stream)
         http__stream_free(r->stream);
-    /* An arena that nobody used is as good as new. */
-    bool is_unused = arena_size(r->pub.arena) == 0;
-    if (!is_unused)
-        arena_free(r->pub.arena);
     if (!r->is_orphan && !loop->is_ended && loop->spare_count < SPARES_MAX) {
-        if (!is_unused)
+        if (r->pub.arena)
+            arena_clear(r->pub.arena);
+        else
             r->pub.arena = arena_new();
         r->blobs = NULL;
         r->blob_count = 0;
@@ -55,8 +53,7 @@ static void release(struct request *r)
         loop->spare_count++;
         return;
     }
-    if (is_unused)
-        arena_free(r->pub.arena);
+    arena_free(r->pub.arena);
     mem_free(r);
 }
 
@@ -64,6 +61,13 @@ void http__request_unref(struct request *r)
 {
     if (--r->refs == 0)
         release(r);
+}
+
+void http__request_handled(struct request *r)
+{
+    /* A stream lasts for hours and there are thousands: what its request needed is given back. */
+    if (r->state == REQUEST_STREAMING)
+        arena_free(TAKE(r->pub.arena));
 }
 
 /* Over HTTP/2 an answer that was not sent in full was reset by the client. */
@@ -162,6 +166,14 @@ static struct request *receive(h2o_req_t *h2o)
     return r;
 }
 
+static void handle(const struct http_server_options *options, struct request *r)
+{
+    r->refs++;
+    options->handler(options->self, &r->pub);
+    http__request_handled(r);
+    http__request_unref(r);
+}
+
 int http__on_request(h2o_handler_t *handler, h2o_req_t *h2o)
 {
     const struct http_server_options *options = &((struct handler *)handler)->server->options;
@@ -173,7 +185,7 @@ int http__on_request(h2o_handler_t *handler, h2o_req_t *h2o)
     else if (r->conn->deferred >= options->max_requests_per_connection)
         http__response_refuse(r, 429, S("too many requests of this connection are being worked on\n"));
     else
-        options->handler(options->self, &r->pub);
+        handle(options, r);
     return 0;
 }
 

@@ -47,7 +47,8 @@ struct http_peer {
     str fingerprint; /* lower-case hex SHA-256 of the DER leaf */
 };
 
-/* Read-only for the handler; lives until the answer was given (its arena until the request is disposed of). */
+/* Read-only for the handler; lives until the answer was given (its arena until the request is disposed of, that of a
+ * stream until the handler that began it returns). */
 struct http_request {
     str method;
     str target; /* raw: path and query as sent, `%2F` intact */

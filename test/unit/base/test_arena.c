@@ -135,3 +135,42 @@ Test(mem, an_array_whose_size_overflows_aborts, .signal = SIGABRT)
 {
     (void)mem_alloc_array(SIZE_MAX / 2, 3);
 }
+
+static void count_release(void *p)
+{
+    (*(int *)p)++;
+}
+
+Test(arena, a_cleared_arena_is_as_good_as_new_and_keeps_one_chunk)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    int count = 0;
+    arena_clear(a);
+    cr_assert_eq(arena_size(a), 0, "nothing to keep");
+    for (int round = 0; round < 3; round++) {
+        arena_on_release(a, count_release, &count);
+        for (size_t i = 0; i < 100; i++)
+            memset(arena_alloc(a, 1000), 0xff, 1000);
+        memset(arena_alloc(a, 1 << 20), 0xff, 1 << 20);
+        cr_assert_geq(arena_size(a), (1u << 20) + 100000);
+        arena_clear(a);
+        cr_assert_eq(count, round + 1);
+        cr_assert_leq(arena_size(a), 4096);
+        size_t kept = arena_size(a);
+        const unsigned char *fresh = arena_alloc(a, 1000);
+        for (size_t i = 0; i < 1000; i++)
+            cr_assert_eq(fresh[i], 0);
+        cr_assert_eq(arena_size(a), kept, "it fits what was kept");
+    }
+}
+
+Test(arena, texts_of_any_length_are_printed_in_full)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    for (int len = 250; len < 262; len++) {
+        str s = arena_printf(a, "%*d", len, 7);
+        cr_assert_eq(s.len, (size_t)len);
+        cr_assert_eq(s.ptr[len - 1], '7');
+        cr_assert_eq(s.ptr[len], '\0');
+    }
+}
