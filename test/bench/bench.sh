@@ -9,6 +9,7 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
 BUILD=${BENCH_BUILD:-$PWD/build-bench}
 SERVER=$BUILD/postgres-apiserver
 . test/harness/server.sh
+. test/bench/failover.sh
 
 clusters=/apis/postgres.example.io/v1/namespaces/default/postgresclusters
 missed=0
@@ -187,10 +188,6 @@ bench_store() {
 bench_http() {
   heading "the HTTP layer alone"
   timeout 120 "$BUILD/test/bench/bench_http" "$(scaled 50000)"
-}
-
-bench_failover() {
-  bash test/bench/failover.sh || missed=$((missed + 1))
 }
 
 if [[ $# == 0 ]]; then set -- get list watch create start memory; fi
