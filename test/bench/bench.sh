@@ -9,9 +9,9 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
 BUILD=${BENCH_BUILD:-$PWD/build-bench}
 SERVER=$BUILD/postgres-apiserver
 . test/harness/server.sh
-. test/bench/failover.sh
 
 clusters=/apis/postgres.example.io/v1/namespaces/default/postgresclusters
+. test/bench/failover.sh
 missed=0
 declare -A got
 
