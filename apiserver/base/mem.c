@@ -2,6 +2,7 @@
 /* The checked heap: the only place, besides the arena's chunks and blobs built on it, that asks libc for memory. */
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,4 +48,11 @@ char *mem_strdup(const char *z)
 void mem_free(void *p)
 {
     free(p);
+}
+
+void mem_keep_freed(int bytes)
+{
+    /* Only tuning: a C library that does not know it is merely slower. */
+    (void)mallopt(M_MMAP_THRESHOLD, bytes);
+    (void)mallopt(M_TRIM_THRESHOLD, bytes);
 }

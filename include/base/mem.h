@@ -20,6 +20,9 @@ void *mem_alloc_array(size_t size, size_t n) __attribute__((malloc, returns_nonn
 
 /* Keeps the content up to the smaller size; what is new is not zeroed. p may be NULL. */
 void *mem_realloc(void *p, size_t size) __attribute__((returns_nonnull, warn_unused_result));
+/* Freed memory up to so many bytes per heap stays with the process instead of going to the kernel and coming back page
+ * by page. Once, before threads are started. */
+void mem_keep_freed(int bytes);
 /* A copy of z; NULL gives NULL. */
 char *mem_strdup(const char *z);
 /* NULL is allowed. */
