@@ -100,15 +100,25 @@ static int end_lock_holders(struct agent *ag, struct error *err)
     }
 }
 
-/* Nothing of PostgreSQL is left, and the lock proves it better than a number can: that may be another process's by now,
- * or that of a dead one that nobody reaped yet, and PostgreSQL would refuse to start. */
-static int remove_pid_file(struct agent *ag, struct error *err)
+/* Nothing of PostgreSQL is left, and the lock proves it better than the numbers in its own lock files can: such a
+ * number may be another process's by now, or that of a dead one that nobody reaped yet, and PostgreSQL would refuse to
+ * start. */
+static int remove_lock_files(struct agent *ag, struct error *err)
 {
     char path[4096];
     (void)snprintf(path, sizeof(path), "%s/postmaster.pid", ag->path.pgdata);
     if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
         return error_set_sys(err, errno, "removing \"%s\"", path);
-    return 0;
+    DIR *sockets = opendir(ag->path.sock);
+    if (!sockets)
+        return errno == ENOENT ? 0 : error_set_sys(err, errno, "opening \"%s\"", ag->path.sock);
+    int r = 0;
+    for (struct dirent *e; r == 0 && (e = readdir(sockets));)
+        if (str_has_prefix(str_from(e->d_name), S(".s.PGSQL.")) && unlinkat(dirfd(sockets), e->d_name, 0) != 0 &&
+            errno != ENOENT)
+            r = error_set_sys(err, errno, "removing \"%s/%s\"", ag->path.sock, e->d_name);
+    (void)closedir(sockets);
+    return r;
 }
 
 /* ---- start --------------------------------------------------------------------------------------------------- */
@@ -262,7 +272,7 @@ static int reap(struct agent *ag, struct error *err)
     /* Its children look at the death of their parent sooner or later; we don't wait for that. */
     int r = end_lock_holders(ag, err);
     if (r == 0)
-        r = remove_pid_file(ag, err);
+        r = remove_lock_files(ag, err);
     if (r != 0)
         return r;
     log_info("PostgreSQL ended", LOG_INT("pid", ag->pm.pid),
@@ -341,7 +351,7 @@ static void quit_orphan(struct agent *ag)
 int postgres_take_lock(struct agent *ag, struct error *err)
 {
     if (flock(ag->lock_fd, LOCK_EX | LOCK_NB) == 0)
-        return remove_pid_file(ag, err);
+        return remove_lock_files(ag, err);
     quit_orphan(ag);
     int r = end_lock_holders(ag, err);
     if (r != 0)
@@ -353,5 +363,5 @@ int postgres_take_lock(struct agent *ag, struct error *err)
             return error_set_sys(err, errno, "the folder is in use: \"%s\" is locked", ag->path.lock);
         (void)poll(NULL, 0, READY_POLL_MS);
     }
-    return remove_pid_file(ag, err);
+    return remove_lock_files(ag, err);
 }
