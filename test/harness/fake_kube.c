@@ -410,7 +410,7 @@ static bool deliver_one(struct fake_kube *k, struct watch *w)
     }
     bool is_end = !found && w->must_end && !w->has_ended;
     char bookmark[80];
-    if (!found && !is_end && w->has_bookmark) {
+    if (!found && !w->must_end && w->has_bookmark) { /* a bookmark speaks for all before it: never past an end */
         (void)snprintf(bookmark, sizeof(bookmark), "{\"metadata\":{\"resourceVersion\":\"%llu\"}}",
                        (unsigned long long)k->revision);
         e = (struct event) { .type = KUBE_BOOKMARK, .text = str_from(bookmark) };
