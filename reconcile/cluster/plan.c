@@ -13,6 +13,7 @@
 #define LAUNCH_AGAIN_MS 3000 /* a launched agent connects within this time, or is launched again */
 #define LOST_GRACE_MS 150    /* a stream that reconnects at once is no reason to look at processes */
 #define RESTART_WAIT_MS 6000 /* a crashed primary that restarts in place has so long before it is replaced */
+#define SETTLE_MS 1500       /* after a new configuration an instance has said by then whether it must restart */
 #define CRASHES_TOLERATED 2  /* in a minute; then it is replaced instead of restarted */
 
 static struct step *add(struct plan *p, enum step_kind kind, str instance)
@@ -436,6 +437,20 @@ static bool others_are_ready(const struct cluster_view *v, const struct instance
     return true;
 }
 
+/* Who goes first is known when everybody has said what the newest configuration means for it: PostgreSQL loads it some
+ * time after it was accepted. 0: all did, or so many ms to wait. */
+static int64_t unsettled_ms(const struct cluster_view *v)
+{
+    int64_t wait_ms = 0;
+    for (size_t k = 0; k < v->instance_count; k++) {
+        const struct instance_view *i = &v->instances[k];
+        int64_t sent_ms = ms_since(v, i->sent_ns);
+        if (i->link.is_connected && sent_ms < SETTLE_MS && SETTLE_MS - sent_ms > wait_ms)
+            wait_ms = SETTLE_MS - sent_ms;
+    }
+    return wait_ms;
+}
+
 /* One instance at a time, each awaited. */
 static void plan_restarts(struct arena *a, const struct cluster_view *v, struct plan *p)
 {
@@ -447,6 +462,11 @@ static void plan_restarts(struct arena *a, const struct cluster_view *v, struct 
     const struct instance_view *next = next_restart(a, v, primary);
     if (!next)
         return;
+    int64_t wait_ms = unsettled_ms(v);
+    if (wait_ms > 0 && next->link.status.pending_restart) {
+        look_again(p, wait_ms);
+        return;
+    }
     if (!others_are_ready(v, next)) {
         say(p, "Restarting", S("waits until every other instance is ready"));
         look_again(p, 1000);
