@@ -146,6 +146,8 @@ static int follow(struct cluster_runtime *c, struct arena *a, const struct clust
     const struct instance_view *i = view_instance(v, json_str_at(backup, "status.instance"));
     if (!i)
         return fail(c, a, backup, S("the instance that took it was removed"), err);
+    if (!i->link.is_connected && i->platform != PLATFORM_LIVE)
+        return fail(c, a, backup, S("the instance that took it died before it finished"), err);
     if (!i->link.is_connected || !i->link.has_status)
         return 0; /* its agent comes back with an answer, or without the task */
     const struct json *task = i->link.status.task;
@@ -162,6 +164,19 @@ static int follow(struct cluster_runtime *c, struct arena *a, const struct clust
     return write_status(c, a, backup, status, err);
 }
 
+/* The informer may lag behind what this very controller wrote: a backup is not begun or ended twice. *ret NULL: gone.
+ */
+static int read_backup(struct cluster_runtime *c, struct arena *a, const struct json *known, const struct json **ret,
+                       struct error *err)
+{
+    int r = kube_get(c->manager->client, a, backup_path(a, c, json_str_at(known, "metadata.name"), S("")), ret, err);
+    if (r == ERRC_NOT_FOUND) {
+        *ret = NULL;
+        return 0;
+    }
+    return r;
+}
+
 int backups__work(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, struct error *err)
 {
     const struct json **list;
@@ -169,12 +184,17 @@ int backups__work(struct cluster_runtime *c, struct arena *a, const struct clust
     const struct json *waiting = NULL;
     bool busy = false;
     for (size_t i = 0; i < count; i++) {
-        const struct json *b = list[i];
-        if (!str_eq_z(json_str_at(b, "spec.cluster"), c->name) || is_finished(b))
+        const struct json *b;
+        if (!str_eq_z(json_str_at(list[i], "spec.cluster"), c->name) || is_finished(list[i]))
+            continue;
+        int r = read_backup(c, a, list[i], &b, err);
+        if (r < 0)
+            return r;
+        if (!b || is_finished(b))
             continue;
         if (is_running(b)) {
             busy = true;
-            int r = follow(c, a, v, b, err);
+            r = follow(c, a, v, b, err);
             if (r < 0)
                 return r;
         } else if (!waiting || str_cmp(json_str_at(b, "metadata.creationTimestamp"),

@@ -20,6 +20,7 @@
 #define SAME_WITHIN_NS (600 * NS_PER_S)
 #define REMEMBERED_MAX 512
 #define STOP_WITHIN_MS 2000
+#define CALL_MS 2000 /* an event is not worth a longer wait, and the end must not take one */
 
 struct pending {
     struct arena *arena;
@@ -72,6 +73,19 @@ static const struct json *event_object(struct arena *a, const struct events *e, 
         JSON_MEMBER("reportingComponent", json_string(a, str_from(e->component))));
 }
 
+static int call(struct events *e, struct arena *a, const char *method, str path, const struct json *body,
+                struct error *err)
+{
+    const struct kube_request request = { .method = method,
+                                          .path = path,
+                                          .content_type =
+                                              strcmp(method, "PATCH") == 0 ? S("application/merge-patch+json") : S(""),
+                                          .body = body,
+                                          .deadline_ns = deadline_in_ms(CALL_MS) };
+    struct kube_response response;
+    return kube_call(e->client, a, &request, &response, err);
+}
+
 static void write_event(struct events *e, struct pending *p)
 {
     struct arena *a = p->arena;
@@ -84,16 +98,20 @@ static void write_event(struct events *e, struct pending *p)
         const struct json *patch =
             JSON_OBJECT_OF(a, JSON_MEMBER("count", json_int(a, w->count + 1)),
                            JSON_MEMBER("lastTimestamp", json_string(a, rfc3339_seconds(a, p->at_ns))));
-        if (kube_merge_patch(e->client, a, str_from(w->path), patch, NULL, &err) == 0) {
+        int r = call(e, a, "PATCH", str_from(w->path), patch, &err);
+        if (r == 0) {
             w->count++;
             w->at_ns = p->at_ns;
+            return;
+        }
+        if (r != ERRC_NOT_FOUND) {
+            log_warn("event not written", LOG_STR("reason", p->reason), LOG_ERROR(&err));
             return;
         }
     }
     str name =
         arena_printf(a, "%.*s.%016llx", STR_ARG(json_str(json_get(m, S("name")))), (unsigned long long)rand_u64());
-    if (kube_create(e->client, a, kube_path(a, S(""), S("events"), ns, S(""), S("")), event_object(a, e, p, name), NULL,
-                    &err) < 0) {
+    if (call(e, a, "POST", kube_path(a, S(""), S("events"), ns, S(""), S("")), event_object(a, e, p, name), &err) < 0) {
         log_warn("event not written", LOG_STR("reason", p->reason), LOG_ERROR(&err));
         return;
     }

@@ -24,7 +24,8 @@ struct links {
 struct link {
     struct links *links;
     struct list in_all;
-    bool in_turn; /* under links->lock: a shared thread is at work on it */
+    bool in_turn;    /* under links->lock: a shared thread is at work on it */
+    bool is_closing; /* under links->lock: gets no turn any more */
     char *instance, *host;
     int64_t agent_port;
     char *ca_pem, *certificate_pem, *private_key_pem;
@@ -35,7 +36,7 @@ struct link {
     struct http_client_stream *stream;
     bool stream_ended; /* the stream (if any) is over: open a new one at reconnect_ns */
     int64_t reconnect_ns;
-    int64_t backoff_ms;
+    int64_t backoff_ms, connected_ns;
     bool is_connected, has_status, exchange_due;
     int64_t heard_ns, lost_ns;
     struct agent_status status;

@@ -18,6 +18,7 @@
 #define STREAM_IDLE_MS 2400 /* silence S of the protocol's parameters */
 #define RECONNECT_FIRST_MS 20
 #define RECONNECT_MAX_MS 1000
+#define STEADY_NS NS_PER_S
 #define EXCHANGE_DEADLINE_MS 1000
 
 static char *copy_z(str s)
@@ -60,10 +61,11 @@ static void on_line(void *self, str line)
     l->status_arena = a;
     l->status = status;
     l->has_status = true;
+    if (!l->is_connected)
+        l->connected_ns = clock_monotonic_ns();
     l->is_connected = true;
     l->heard_ns = clock_monotonic_ns();
     l->lost_ns = 0;
-    l->backoff_ms = RECONNECT_FIRST_MS;
     l->exchange_due = true;
     pthread_mutex_unlock(&l->lock);
     arena_free(old);
@@ -84,7 +86,11 @@ static void on_end(void *self, int code, const struct error *err)
              err           ? err->text
              : code >= 400 ? "the agent refused"
                            : "stream ended");
-    l->reconnect_ns = deadline_in_ms(was_connected ? 0 : l->backoff_ms);
+    /* One that held for a while is opened again at once; an agent that ends each stream is not hammered. */
+    bool was_steady = was_connected && clock_monotonic_ns() - l->connected_ns >= STEADY_NS;
+    if (was_steady)
+        l->backoff_ms = RECONNECT_FIRST_MS;
+    l->reconnect_ns = deadline_in_ms(was_steady ? 0 : l->backoff_ms);
     l->backoff_ms = l->backoff_ms * 2 > RECONNECT_MAX_MS ? RECONNECT_MAX_MS : l->backoff_ms * 2;
     pthread_mutex_unlock(&l->lock);
     links__wake(l->links);

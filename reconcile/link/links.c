@@ -38,7 +38,7 @@ static struct link *next_turn(struct links *ls, enum turn *ret_turn)
         int64_t next = INT64_MAX;
         LIST_FOREACH (&ls->all, it) {
             struct link *l = LIST_ENTRY(it, struct link, in_all);
-            if (l->in_turn)
+            if (l->in_turn || l->is_closing)
                 continue;
             *ret_turn = wanted(l, &next);
             if (*ret_turn != TURN_NONE) {
@@ -156,6 +156,7 @@ int links__add(struct links *ls, struct link *l, struct error *err)
 void links__remove(struct links *ls, struct link *l)
 {
     pthread_mutex_lock(&ls->lock);
+    l->is_closing = true;
     while (l->in_turn)
         pthread_cond_wait(&ls->changed, &ls->lock);
     list_remove(&l->in_all);
@@ -170,9 +171,10 @@ bool link__differs(const struct agent_status *x, const struct agent_status *y)
            x->in_recovery != y->in_recovery || x->usable != y->usable ||
            !str_eq(x->system_identifier, y->system_identifier) || x->timeline != y->timeline ||
            x->streaming != y->streaming || x->frozen != y->frozen || !str_eq(x->incarnation, y->incarnation) ||
-           x->pending_restart != y->pending_restart || x->write_probe_ok != y->write_probe_ok ||
-           x->health_ok != y->health_ok || !str_eq(x->last_restart_id, y->last_restart_id) ||
-           !json_equal(x->task, y->task) || json_count(x->replication) != json_count(y->replication);
+           x->pending_restart != y->pending_restart || x->restart_primary_first != y->restart_primary_first ||
+           x->write_probe_ok != y->write_probe_ok || x->health_ok != y->health_ok ||
+           !str_eq(x->last_restart_id, y->last_restart_id) || !json_equal(x->task, y->task) ||
+           json_count(x->replication) != json_count(y->replication);
 }
 
 /* ---- the same command to many -------------------------------------------------------------------------------- */

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Backups as the manager leads them: begun once, followed to their end, failed when nobody can end them any more. */
+#include "manager_bed.h"
+
+#define SPEC "{\"instances\":2,\"backup\":{\"repositories\":[{\"name\":\"main\"}]}}"
+
+static const struct json *the_backup(struct bed *b)
+{
+    const struct json **list;
+    cr_assert_eq(fake_kube_list(b->kube, b->a, BED_BACKUPS, &list), 1);
+    return list[0];
+}
+
+static bool is_phase(struct bed *b, const char *phase)
+{
+    return str_eq_z(json_str_at(the_backup(b), "status.phase"), phase);
+}
+
+static void begin(struct bed *b)
+{
+    bed_run(b, SPEC);
+    struct bed_answer r = bed_post(b, "backup", "{\"type\":\"full\"}");
+    cr_assert_eq(r.code, 201, "%.*s", STR_ARG(r.message));
+    BED_WAIT(b, is_phase(b, "Running"));
+}
+
+Test(backups, one_is_taken_from_the_primary_and_told_to_its_end)
+{
+    struct bed b;
+    begin(&b);
+    CHECK_STR(json_str_at(the_backup(&b), "status.instance"), "pg-1");
+    cr_assert_eq(bed_post(&b, "backup", "{}").code, 409, "one at a time");
+    fake_agent_end_backup(b.fleet, "pg-1", true);
+    BED_WAIT(&b, is_phase(&b, "Succeeded"));
+    CHECK_STR(json_str_at(the_backup(&b), "status.label"), "20260101-000000F");
+    BED_WAIT(&b, json_str_at(bed_cluster(&b), "status.lastBackup.name").len > 0);
+    cr_assert_eq(fake_agent_commands(b.fleet, NULL, "/v1/backup"), 1);
+    BED_WAIT(&b, bed_has_event(&b, "BackupSucceeded", "20260101-000000F"));
+    bed_end(&b);
+}
+
+Test(backups, agents_error_reaches_people)
+{
+    struct bed b;
+    begin(&b);
+    fake_agent_end_backup(b.fleet, "pg-1", false);
+    BED_WAIT(&b, is_phase(&b, "Failed"));
+    CHECK_STR(json_str_at(the_backup(&b), "status.error"), "the disk is full");
+    bed_end(&b);
+}
+
+Test(backups, dead_instance_fails_its_backup_and_the_next_one_can_run)
+{
+    struct bed b;
+    begin(&b);
+    fake_agent_kill(b.fleet, "pg-1", true);
+    BED_WAIT(&b, is_phase(&b, "Failed"));
+    BED_WAIT(&b, fake_fleet_writable(b.fleet)[0] != '\0');
+    struct bed_answer r = { 0 };
+    BED_WAIT(&b, (r = bed_post(&b, "backup", "{}")).code == 201);
+    BED_WAIT(&b, fake_agent_commands(b.fleet, "pg-2", "/v1/backup") == 1);
+    bed_end(&b);
+}
+
+Test(backups, restarted_agent_fails_the_backup_that_it_forgot)
+{
+    struct bed b;
+    begin(&b);
+    fake_agent_kill(b.fleet, "pg-1", false);
+    BED_WAIT(&b, is_phase(&b, "Failed"));
+    bed_end(&b);
+}
+
+Test(backups, new_server_goes_on_with_what_runs)
+{
+    struct bed b;
+    begin(&b);
+    bed_stop(&b);
+    bed_start(&b);
+    fake_agent_end_backup(b.fleet, "pg-1", true);
+    BED_WAIT(&b, is_phase(&b, "Succeeded"));
+    cr_assert_eq(fake_agent_commands(b.fleet, NULL, "/v1/backup"), 1);
+    bed_end(&b);
+}
+
+Test(backups, cluster_without_repository_refuses)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":1}");
+    struct bed_answer r = bed_post(&b, "backup", "{}");
+    cr_assert_eq(r.code, 409);
+    CHECK_HAS(r.message, "no repository");
+    bed_end(&b);
+}
