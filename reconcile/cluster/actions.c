@@ -76,8 +76,8 @@ void actions__submit(void *self, const struct action_request *request, action_do
     if (c) {
         pthread_mutex_lock(&c->lock);
         is_taken = enqueue(c, p);
+        workqueue_add(m->queue, key); /* with the lock: the key lies in p, which a worker may answer and free */
         pthread_mutex_unlock(&c->lock);
-        workqueue_add(m->queue, key);
     }
     pthread_mutex_unlock(&m->lock);
     if (is_taken)
