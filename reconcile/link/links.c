@@ -171,10 +171,9 @@ bool link__differs(const struct agent_status *x, const struct agent_status *y)
            x->in_recovery != y->in_recovery || x->usable != y->usable ||
            !str_eq(x->system_identifier, y->system_identifier) || x->timeline != y->timeline ||
            x->streaming != y->streaming || x->frozen != y->frozen || !str_eq(x->incarnation, y->incarnation) ||
-           x->pending_restart != y->pending_restart || x->restart_primary_first != y->restart_primary_first ||
-           x->write_probe_ok != y->write_probe_ok || x->health_ok != y->health_ok ||
-           !str_eq(x->last_restart_id, y->last_restart_id) || !json_equal(x->task, y->task) ||
-           json_count(x->replication) != json_count(y->replication);
+           x->pending_restart != y->pending_restart || x->write_probe_ok != y->write_probe_ok ||
+           x->health_ok != y->health_ok || !str_eq(x->last_restart_id, y->last_restart_id) ||
+           !json_equal(x->task, y->task) || json_count(x->replication) != json_count(y->replication);
 }
 
 /* ---- the same command to many -------------------------------------------------------------------------------- */
