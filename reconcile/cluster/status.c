@@ -78,6 +78,7 @@ static const struct json *endpoints(struct arena *a, const struct cluster_view *
     return result;
 }
 
+/* Shown from when the new primary serves: its event is told then, once. */
 static const struct json *last_failover(struct arena *a, const struct record *r)
 {
     if (r->last_at.len == 0)
@@ -147,7 +148,7 @@ static const struct json *status_of(struct arena *a, const struct json *old, con
         JSON_MEMBER("members", names(a, r->members, r->member_count)),
         JSON_MEMBER("endpoints", v->has_record ? endpoints(a, v) : NULL),
         JSON_MEMBER("pendingRestart", pending_restart(a, v)), JSON_MEMBER("lastBackup", json_get(old, S("lastBackup"))),
-        JSON_MEMBER("lastFailover", last_failover(a, r)));
+        JSON_MEMBER("lastFailover", serves ? last_failover(a, r) : json_get(old, S("lastFailover"))));
 }
 
 /* Events tell the story: one for each new phase worth telling, and one for each finished change of primary. */
