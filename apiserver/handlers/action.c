@@ -14,13 +14,28 @@ static void release_object(void *object)
     (void)object_unref(object);
 }
 
+/* What the backend says, as a document that names its kind. One that does already (a PostgresBackup) stays as it is. */
+static const struct json *name_kind(struct call *c, const struct json *answer)
+{
+    if (json_get(answer, S("kind")))
+        return answer;
+    struct json_builder b;
+    json_builder_init(&b, c->arena);
+    json_builder_add(&b, S("kind"), json_string(c->arena, c->action->response_kind));
+    json_builder_add(&b, S("apiVersion"),
+                     json_string(c->arena, gvk_api_version(c->arena, c->resource->group, c->resource->version)));
+    for (size_t i = 0; i < json_count(answer); i++)
+        json_builder_add(&b, answer->members[i].key, answer->members[i].value);
+    return json_builder_object(&b);
+}
+
 static void on_done(void *self, int code, const struct json *answer, const struct status *failure)
 {
     struct action_call *x = self;
     if (failure)
         call_fail(x->call, failure);
     else
-        call_answer_tree(x->call, code, answer);
+        call_answer_tree(x->call, code, name_kind(x->call, answer));
 }
 
 static struct status *check_head(struct call *c, const struct json *body)

@@ -18,7 +18,7 @@ import sys
 
 from normalise import normalise
 
-DEADLINE = 60
+DEADLINE = 180
 
 
 class Step:

@@ -540,10 +540,7 @@ static void submit(void *self, const struct action_request *request, action_done
                              S("another action runs")));
         return;
     }
-    done(done_self, 201,
-         JSON_OBJECT_OF(a, JSON_MEMBER("kind", json_string(a, S("FailoverResult"))),
-                        JSON_MEMBER("to", json_get(request->body, S("target")))),
-         NULL);
+    done(done_self, 201, JSON_OBJECT_OF(a, JSON_MEMBER("to", json_get(request->body, S("target")))), NULL);
 }
 
 Test(write, an_action_reaches_its_backend_decoded_and_comes_back)
@@ -558,6 +555,8 @@ Test(write, an_action_reaches_its_backend_decoded_and_comes_back)
     a = env_send(env, "POST", C "/x/failover?fieldValidation=Warn", "{\"target\":\"x-2\",\"extra\":1}");
     cr_assert_eq(a.code, 201);
     CHECK_STR(env_text(&a, "to"), "x-2");
+    CHECK_STR(env_text(&a, "kind"), "FailoverResult");
+    CHECK_STR(env_text(&a, "apiVersion"), "postgres.example.io/v1");
     CHECK_HAS(env_header(&a, "warning"), "extra");
     cr_assert_eq(env_send(env, "POST", C "/x/failover", "").code, 201, "an empty body takes the defaults");
     a = env_send(env, "POST", C "/x/failover?dryRun=All", "{}");
