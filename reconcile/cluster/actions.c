@@ -117,19 +117,12 @@ static void refuse_late(struct cluster_runtime *c, struct pending_action *p)
                : "it could not begin in time, and nothing was changed: see the status of the cluster");
 }
 
-static const struct json *result_of(struct arena *a, str from, str to, int64_t term, int64_t lost, str message)
+static const struct json *result_of(struct arena *a, str from, str to, int64_t term, const struct json *lost,
+                                    str message)
 {
     return JSON_OBJECT_OF(a, JSON_MEMBER("from", json_string(a, from)), JSON_MEMBER("to", json_string(a, to)),
-                          JSON_MEMBER("term", json_int(a, term)), JSON_MEMBER("lostBytesBound", json_int(a, lost)),
+                          JSON_MEMBER("term", json_int(a, term)), JSON_MEMBER("lostBytesBound", lost),
                           JSON_MEMBER("message", json_string(a, message)));
-}
-
-static str told_loss(const struct record *r, struct arena *a)
-{
-    if (r->last_lost_bytes == 0)
-        return arena_printf(a, "%.*s is primary; nothing was lost", STR_ARG(r->last_to));
-    return arena_printf(a, "%.*s is primary; at most %lld bytes of write-ahead log that %.*s had reported are missing",
-                        STR_ARG(r->last_to), (long long)r->last_lost_bytes, STR_ARG(r->last_from));
 }
 
 /* A change that an action began: answered when the new primary takes writes. */
@@ -149,7 +142,9 @@ static bool finish_change(const struct cluster_view *v, struct pending_action *p
         refuse(p, STATUS_CONFLICT, c, why.ptr);
         return true;
     }
-    answer(p, 200, result_of(a, r->last_from, r->last_to, r->last_term, r->last_lost_bytes, told_loss(r, a)));
+    answer(p, 200,
+           result_of(a, r->last_from, r->last_to, r->last_term, record_loss_json(a, r),
+                     arena_printf(a, "%.*s is primary; %.*s", STR_ARG(r->last_to), STR_ARG(record_loss_text(a, r)))));
     return true;
 }
 
@@ -185,8 +180,9 @@ static enum outcome begin_change(struct cluster_runtime *c, struct arena *a, str
         return OUTCOME_ANSWERED;
     }
     if (p->is_dry_run) {
-        answer(p, 200,
-               result_of(a, v->record.primary, step.instance, v->record.term + 1, 0, S("dry run: this would be done")));
+        answer(
+            p, 200,
+            result_of(a, v->record.primary, step.instance, v->record.term + 1, NULL, S("dry run: this would be done")));
         return OUTCOME_ANSWERED;
     }
     try_change(c, a, v, p, &step);

@@ -86,17 +86,27 @@ static size_t ask_others(struct cluster_runtime *c, struct arena *a, const struc
     return count;
 }
 
-/* What the old primary had written for sure minus what the new one has: 0 when nothing is missing. */
-static int64_t lost_bytes(const struct cluster_view *v, const struct candidate *old, const struct candidate *chosen)
+/* Rule 25 held for every set, and in each of them somebody had to confirm: whatever was acknowledged is there. */
+static bool is_covered(const struct record *r)
 {
-    uint64_t had = 0, has = 0;
-    const struct instance_view *o = view_instance(v, v->record.old);
-    if (old->answered && old->report.clean_shutdown)
-        (void)lsn_parse(old->report.flush_lsn, &had);
-    else if (o && o->link.has_status) /* its last word; what it wrote after that nobody knows */
-        (void)lsn_parse(o->link.status.lsn, &had);
-    (void)lsn_parse(chosen->report.flush_lsn, &has);
-    return had > has ? (int64_t)(had - has) : 0;
+    for (size_t i = 0; i < r->sync_count; i++)
+        if (r->sync[i].wait == 0)
+            return false;
+    return r->sync_count > 0 && !r->is_forced;
+}
+
+/* A bound of the acknowledged WAL that the chosen one lacks; all[0] is the old primary. */
+static int64_t lost_bytes(const struct record *r, const struct candidate *all, size_t chosen)
+{
+    const struct candidate *old = &all[0];
+    uint64_t had, has;
+    if (chosen == 0)
+        return 0;
+    if (old->answered && old->report.clean_shutdown && lsn_parse(old->report.flush_lsn, &had) &&
+        lsn_parse(all[chosen].report.flush_lsn, &has))
+        return had > has ? (int64_t)(had - has) : 0;
+    /* It ended without a word: nobody knows what it wrote last. */
+    return is_covered(r) ? 0 : RECORD_LOSS_UNKNOWN;
 }
 
 static int64_t next_timeline(const struct record *r, const struct candidate *all, size_t count)
@@ -112,7 +122,7 @@ static int record_choice(struct cluster_runtime *c, struct arena *a, struct clus
                          const struct candidate *all, size_t count, size_t chosen, struct error *err)
 {
     struct record *r = &v->record;
-    r->last_lost_bytes = lost_bytes(v, &all[0], &all[chosen]);
+    r->last_lost_bytes = lost_bytes(r, all, chosen);
     r->tli = next_timeline(r, all, count);
     r->last_from = r->old;
     r->last_to = r->primary = all[chosen].name;

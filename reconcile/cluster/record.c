@@ -268,3 +268,21 @@ void record_forget_old_sync(struct arena *a, struct record *r)
     r->sync = list;
     r->sync_count = 1;
 }
+
+str record_loss_text(struct arena *a, const struct record *r)
+{
+    if (r->last_lost_bytes == 0)
+        return S("nothing was lost");
+    if (r->last_lost_bytes > 0)
+        return arena_printf(a, "at most %lld bytes of write-ahead log that %.*s had written are missing",
+                            (long long)r->last_lost_bytes, STR_ARG(r->last_from));
+    return arena_printf(a,
+                        "%.*s ended without a word and replication is asynchronous: what it acknowledged last may be "
+                        "missing, how much is not known",
+                        STR_ARG(r->last_from));
+}
+
+const struct json *record_loss_json(struct arena *a, const struct record *r)
+{
+    return r->last_lost_bytes < 0 ? NULL : json_int(a, r->last_lost_bytes);
+}

@@ -11,6 +11,7 @@
 #include "reconcile/platform.h"
 #include "json/json.h"
 
+#define RECORD_LOSS_UNKNOWN (-1)
 #define RECORD_MODE_LEADER "leader" /* the only source of a primary's right to write (rule 22) */
 
 struct record_instance {
@@ -63,6 +64,10 @@ struct record {
     str last_from, last_to, last_reason, last_at;
     int64_t last_term, last_lost_bytes;
 };
+
+/* last_lost_bytes for people, and as a number: NULL when it is not known. */
+str record_loss_text(struct arena *a, const struct record *r);
+const struct json *record_loss_json(struct arena *a, const struct record *r);
 
 const struct json *record_to_json(struct arena *a, const struct record *r);
 int record_from_json(struct arena *a, const struct json *object, struct record *ret, struct error *err) MUST_USE;

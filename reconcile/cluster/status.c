@@ -86,7 +86,7 @@ static const struct json *last_failover(struct arena *a, const struct record *r)
     return JSON_OBJECT_OF(
         a, JSON_MEMBER("from", json_string(a, r->last_from)), JSON_MEMBER("to", json_string(a, r->last_to)),
         JSON_MEMBER("term", json_int(a, r->last_term)), JSON_MEMBER("reason", json_string(a, r->last_reason)),
-        JSON_MEMBER("at", json_string(a, r->last_at)), JSON_MEMBER("lostBytesBound", json_int(a, r->last_lost_bytes)));
+        JSON_MEMBER("at", json_string(a, r->last_at)), JSON_MEMBER("lostBytesBound", record_loss_json(a, r)));
 }
 
 static const struct json *pending_restart(struct arena *a, const struct cluster_view *v)
@@ -165,13 +165,14 @@ static void tell(struct cluster_runtime *c, const struct json *object, const str
         events_emit(c->manager->events, object, is_bad, p->phase, "%.*s", STR_ARG(p->message));
     }
     int64_t told_term = json_int_at(old, "lastFailover.term", 0);
+    CLEANUP(arena_freep) struct arena *a = arena_new();
     if (serves && r->last_term > told_term) {
         int64_t ms = c->change_began_ns ? (v->now_ns - c->change_began_ns) / NS_PER_MS : 0;
         c->change_began_ns = 0;
         events_emit(c->manager->events, object, false, "PrimaryChanged",
-                    "%.*s is primary in term %lld, it was %.*s (%.*s); took %lld ms; at most %lld bytes lost",
-                    STR_ARG(r->primary), (long long)r->term, STR_ARG(r->last_from), STR_ARG(r->last_reason),
-                    (long long)ms, (long long)r->last_lost_bytes);
+                    "%.*s is primary in term %lld, it was %.*s (%.*s); took %lld ms; %.*s", STR_ARG(r->primary),
+                    (long long)r->term, STR_ARG(r->last_from), STR_ARG(r->last_reason), (long long)ms,
+                    STR_ARG(record_loss_text(a, r)));
     } else if (serves && old_primary.len == 0 && told_term == 0 && r->last_term == 0) {
         events_emit(c->manager->events, object, false, "PrimaryAvailable", "%.*s accepts writes", STR_ARG(r->primary));
     }
