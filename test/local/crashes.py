@@ -34,8 +34,15 @@ def test(tap, server):
               server.postmaster("pg", primary) != before[primary], server.status("pg"))
 
     primary = server.primary("pg")
-    crash(tap, server, writer, "the primary's agent", [server.agent("pg", primary)])
-    tap.check("it has another agent", server.agent("pg", primary) in server.processes_of("pg", primary))
+    killed = server.agent("pg", primary)
+    crash(tap, server, writer, "the primary's agent", [killed])
+
+    def has_another_agent():
+        pid = server.agent("pg", primary)
+        return pid != killed and pid in server.processes_of("pg", primary)
+
+    live.until(has_another_agent, "another agent", 30)
+    tap.check("it has another agent", has_another_agent())
 
     # Who crashes three times a minute is replaced: now it is another one's turn.
     answer = server.action("pg", "switchover")
