@@ -78,7 +78,6 @@ static const struct json *endpoints(struct arena *a, const struct cluster_view *
     return result;
 }
 
-/* Shown from when the new primary serves: its event is told then, once. */
 static const struct json *last_failover(struct arena *a, const struct record *r)
 {
     if (r->last_at.len == 0)
@@ -148,6 +147,7 @@ static const struct json *status_of(struct arena *a, const struct json *old, con
         JSON_MEMBER("members", names(a, r->members, r->member_count)),
         JSON_MEMBER("endpoints", v->has_record ? endpoints(a, v) : NULL),
         JSON_MEMBER("pendingRestart", pending_restart(a, v)), JSON_MEMBER("lastBackup", json_get(old, S("lastBackup"))),
+        /* Shown from when the new primary serves: its event is told then, once. */
         JSON_MEMBER("lastFailover", serves ? last_failover(a, r) : json_get(old, S("lastFailover"))));
 }
 
