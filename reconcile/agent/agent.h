@@ -228,6 +228,7 @@ bool commands_want_abort(const struct agent *ag);
 struct board {
     int64_t wanted_limits[5]; /* the worker's: what the configuration says of conf_limit_names */
     int64_t nonce;            /* of the newest status line */
+    struct blob *published;   /* that line without its nonce; NULL: none yet */
     /* the worker's words */
     enum agent_phase phase;
     char message[480];

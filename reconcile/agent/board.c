@@ -52,6 +52,36 @@ static void clear_probed(struct board *b)
     b->replication = NULL;
 }
 
+/* With the lock held. Whether the status says something else than the newest line did; the newest is this one then. */
+static bool has_news(struct board *b, struct arena *a, struct agent_status s)
+{
+    STRBUF_AUTO text = STRBUF_INIT(256u << 10);
+    s.nonce = 0;
+    json_write(&text, agent_status_to_json(a, &s));
+    if (b->published && str_eq(blob_str(b->published), strbuf_str(&text)))
+        return false;
+    (void)blob_unref(b->published);
+    b->published = blob_new(strbuf_str(&text));
+    return true;
+}
+
+static void publish(struct agent *ag, bool is_heartbeat)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    STRBUF_AUTO line = STRBUF_INIT(256u << 10);
+    pthread_mutex_lock(&ag->lock);
+    struct agent_status s = board_status(ag, a);
+    bool is_due = has_news(&ag->board, a, s) || is_heartbeat;
+    if (is_due) {
+        s.nonce = ++ag->board.nonce;
+        json_write(&line, agent_status_to_json(a, &s));
+    }
+    pthread_mutex_unlock(&ag->lock);
+    strbuf_add_char(&line, '\n');
+    if (is_due && !line.is_full) /* never full: every part has its own limit */
+        agent_http_broadcast(ag, blob_new(strbuf_str(&line)));
+}
+
 void board_update(struct agent *ag)
 {
     pthread_mutex_lock(&ag->lock);
@@ -75,7 +105,7 @@ void board_update(struct agent *ag)
     if (!b->is_ready)
         clear_probed(b);
     pthread_mutex_unlock(&ag->lock);
-    board_publish(ag);
+    publish(ag, false);
 }
 
 static str lsn_or_empty(struct arena *a, uint64_t lsn)
@@ -129,16 +159,5 @@ struct agent_status board_status(struct agent *ag, struct arena *a)
 
 void board_publish(struct agent *ag)
 {
-    CLEANUP(arena_freep) struct arena *a = arena_new();
-    STRBUF_AUTO line = STRBUF_INIT(256u << 10);
-    pthread_mutex_lock(&ag->lock);
-    struct agent_status s = board_status(ag, a);
-    s.nonce = ++ag->board.nonce;
-    json_write(&line, agent_status_to_json(a, &s));
-    pthread_mutex_unlock(&ag->lock);
-    strbuf_add_char(&line, '\n');
-    if (line.is_full)
-        return; /* never: every part has its own limit */
-    struct blob *blob = blob_new(strbuf_str(&line));
-    agent_http_broadcast(ag, blob);
+    publish(ag, true);
 }

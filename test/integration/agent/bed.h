@@ -28,6 +28,7 @@ struct instance {
     struct arena *status_arena;
     struct agent_status status;
     int64_t heard_ns, crashed_ns; /* when a status came; when the first that says "crashed" came */
+    size_t heard_count;           /* statuses so far */
     bool is_answered;
     bool stream_ended;
 };
@@ -68,8 +69,10 @@ int instance_command(struct instance *i, const char *path, const struct json *bo
 struct agent_report instance_prepare(struct instance *i, const char *want);
 void instance_promote(struct instance *i, int64_t timeline);
 
-/* Answers heartbeats until the condition holds of the newest status, or fails the test. */
 typedef bool (*status_fn)(const struct agent_status *s);
+/* Answers heartbeats until the condition holds of the newest status; false: not within this time. */
+bool instance_becomes(struct instance *i, status_fn is_so, int64_t ms);
+/* The same, or fails the test. */
 void instance_wait(struct instance *i, const char *what, status_fn is_so, int64_t ms);
 bool is_running_primary(const struct agent_status *s);
 bool is_streaming_standby(const struct agent_status *s);

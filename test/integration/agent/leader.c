@@ -24,6 +24,7 @@ static void on_line(void *self, str line)
     i->status_arena = a;
     i->status = s;
     i->heard_ns = clock_monotonic_ns();
+    i->heard_count++;
     i->is_answered = false;
     if (i->crashed_ns == 0 && is_crashed(&s))
         i->crashed_ns = i->heard_ns;
@@ -123,23 +124,27 @@ struct agent_status instance_status(struct instance *i)
     return s;
 }
 
-void instance_wait(struct instance *i, const char *what, status_fn is_so, int64_t ms)
+bool instance_becomes(struct instance *i, status_fn is_so, int64_t ms)
 {
     int64_t deadline_ns = deadline_in_ms(ms);
     for (;;) {
         pthread_mutex_lock(&i->lock);
         bool done = i->heard_ns != 0 && is_so(&i->status);
         pthread_mutex_unlock(&i->lock);
-        if (done)
-            return;
+        if (done || deadline_has_passed(deadline_ns))
+            return done;
         answer_all(i->bed);
         (void)poll(NULL, 0, 2);
-        if (deadline_has_passed(deadline_ns)) {
-            struct agent_status s = instance_status(i);
-            cr_assert(false, "%s is not %s: %.*s", i->name, what,
-                      STR_ARG(json_text(i->bed->arena, agent_status_to_json(i->bed->arena, &s))));
-        }
     }
+}
+
+void instance_wait(struct instance *i, const char *what, status_fn is_so, int64_t ms)
+{
+    if (instance_becomes(i, is_so, ms))
+        return;
+    struct agent_status s = instance_status(i);
+    cr_assert(false, "%s is not %s: %.*s", i->name, what,
+              STR_ARG(json_text(i->bed->arena, agent_status_to_json(i->bed->arena, &s))));
 }
 
 bool is_running_primary(const struct agent_status *s)

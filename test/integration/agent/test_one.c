@@ -36,6 +36,35 @@ Test(agent_one, initializes_and_serves_its_application_over_tls, .timeout = 120)
     bed_close(&b);
 }
 
+static size_t heard(struct instance *i)
+{
+    pthread_mutex_lock(&i->lock);
+    size_t count = i->heard_count;
+    pthread_mutex_unlock(&i->lock);
+    return count;
+}
+
+static bool never(const struct agent_status *s)
+{
+    (void)s;
+    return false;
+}
+
+/* The answer to a status is no reason for the next one: else leader and agent keep each other busy for ever. */
+Test(agent_one, says_no_more_than_its_heartbeats_while_nothing_changes, .timeout = 120)
+{
+    struct bed b;
+    bring_up(&b);
+    struct instance *i = &b.instances[0];
+    enum { SECONDS = 3 };
+    size_t before = heard(i);
+    cr_expect(!instance_becomes(i, never, SECONDS * 1000));
+    size_t count = heard(i) - before;
+    /* Two a second, and a few changes of what it measures. */
+    cr_expect(count > 0 && count <= (size_t)4 * SECONDS, "%zu statuses in %d seconds", count, (int)SECONDS);
+    bed_close(&b);
+}
+
 Test(agent_one, keeps_secrets_out_of_logs_arguments_and_open_files, .timeout = 120)
 {
     struct bed b;
