@@ -3,20 +3,17 @@
  * The decisions of a pass, in the order in which they matter: first the primary (nothing else helps without one), then
  * instances that should run, configuration, synchronous sets, restarts, and at last fewer instances.
  */
-#include "plan.h"
+#include "plan_internal.h"
 
 #include "base/clock.h"
-#include "base/rand.h"
 #include "base/strbuf.h"
-#include "json/json_write.h"
 
 #define LAUNCH_AGAIN_MS 3000 /* a launched agent connects within this time, or is launched again */
 #define LOST_GRACE_MS 150    /* a stream that reconnects at once is no reason to look at processes */
 #define RESTART_WAIT_MS 6000 /* a crashed primary that restarts in place has so long before it is replaced */
-#define SETTLE_MS 1500       /* after a new configuration an instance has said by then whether it must restart */
 #define CRASHES_TOLERATED 2  /* in a minute; then it is replaced instead of restarted */
 
-static struct step *add(struct plan *p, enum step_kind kind, str instance)
+struct step *plan__add(struct plan *p, enum step_kind kind, str instance)
 {
     if (p->count == PLAN_STEPS_MAX)
         return NULL;
@@ -25,13 +22,13 @@ static struct step *add(struct plan *p, enum step_kind kind, str instance)
     return s;
 }
 
-static void look_again(struct plan *p, int64_t ms)
+void plan__look_again(struct plan *p, int64_t ms)
 {
     if (p->look_again_ms == 0 || ms < p->look_again_ms)
         p->look_again_ms = ms > 0 ? ms : 1;
 }
 
-static void say(struct plan *p, const char *phase, str message)
+void plan__say(struct plan *p, const char *phase, str message)
 {
     if (p->phase)
         return; /* the first one is the most important one */
@@ -39,12 +36,12 @@ static void say(struct plan *p, const char *phase, str message)
     p->message = message;
 }
 
-static bool is_phase(const struct instance_view *i, enum agent_phase phase)
+bool plan__is_phase(const struct instance_view *i, enum agent_phase phase)
 {
     return i->link.has_status && str_eq_z(i->link.status.phase, agent_phase_name(phase));
 }
 
-static int64_t ms_since(const struct cluster_view *v, int64_t then_ns)
+int64_t plan__ms_since(const struct cluster_view *v, int64_t then_ns)
 {
     return then_ns ? (v->now_ns - then_ns) / NS_PER_MS : INT64_MAX;
 }
@@ -57,13 +54,13 @@ static void plan_launches(const struct cluster_view *v, struct plan *p)
         const struct instance_view *i = &v->instances[k];
         if (i->link.is_connected || i->in->is_removing)
             continue;
-        int64_t lost_ms = ms_since(v, i->link.lost_ns), launched_ms = ms_since(v, i->launched_ns);
+        int64_t lost_ms = plan__ms_since(v, i->link.lost_ns), launched_ms = plan__ms_since(v, i->launched_ns);
         if (i->link.lost_ns && lost_ms < LOST_GRACE_MS)
-            look_again(p, LOST_GRACE_MS - lost_ms);
+            plan__look_again(p, LOST_GRACE_MS - lost_ms);
         else if (launched_ms < LAUNCH_AGAIN_MS)
-            look_again(p, LAUNCH_AGAIN_MS - launched_ms);
+            plan__look_again(p, LAUNCH_AGAIN_MS - launched_ms);
         else
-            add(p, STEP_LAUNCH, i->in->name);
+            plan__add(p, STEP_LAUNCH, i->in->name);
     }
 }
 
@@ -72,7 +69,7 @@ static void say_launch_errors(const struct cluster_view *v, struct plan *p)
 {
     for (size_t k = 0; k < v->instance_count; k++)
         if (!v->instances[k].link.is_connected && v->instances[k].launch_error.len)
-            say(p, v->record.is_initialized ? "Degraded" : "Creating", v->instances[k].launch_error);
+            plan__say(p, v->record.is_initialized ? "Degraded" : "Creating", v->instances[k].launch_error);
 }
 
 static void plan_count(const struct cluster_view *v, struct plan *p)
@@ -81,7 +78,7 @@ static void plan_count(const struct cluster_view *v, struct plan *p)
     for (size_t k = 0; k < v->instance_count; k++)
         staying += !v->instances[k].in->is_removing;
     for (; staying < (size_t)v->spec.instances; staying++)
-        add(p, STEP_ADD_INSTANCE, S(""));
+        plan__add(p, STEP_ADD_INSTANCE, S(""));
 }
 
 /* ---- the primary --------------------------------------------------------------------------------------------- */
@@ -100,11 +97,11 @@ static bool has_candidate(const struct cluster_view *v)
 /* Its agent is heard: the old primary can be stopped by its own word, so replacing it needs no further proof. */
 static str why_replace_heard(const struct cluster_view *v, const struct instance_view *primary, int64_t *ret_wait_ms)
 {
-    if (is_phase(primary, AGENT_FAILED))
+    if (plan__is_phase(primary, AGENT_FAILED))
         return S("the primary cannot go on");
-    if (is_phase(primary, AGENT_CRASHED) && primary->crashes > CRASHES_TOLERATED)
+    if (plan__is_phase(primary, AGENT_CRASHED) && primary->crashes > CRASHES_TOLERATED)
         return S("the primary crashes again and again");
-    int64_t down_ms = v->down_ns ? ms_since(v, v->down_ns) : 0;
+    int64_t down_ms = v->down_ns ? plan__ms_since(v, v->down_ns) : 0;
     if (v->down_ns && down_ms >= RESTART_WAIT_MS)
         return S("the primary does not come back in time");
     if (v->down_ns)
@@ -120,7 +117,7 @@ static str why_replace(const struct cluster_view *v, const struct instance_view 
         return why_replace_heard(v, primary, ret_wait_ms);
     if (primary->platform != PLATFORM_DEAD)
         return S(""); /* silence proves nothing (44) */
-    int64_t lost_ms = ms_since(v, primary->link.lost_ns ? primary->link.lost_ns : v->down_ns);
+    int64_t lost_ms = plan__ms_since(v, primary->link.lost_ns ? primary->link.lost_ns : v->down_ns);
     if (lost_ms < RESTART_WAIT_MS) {
         *ret_wait_ms = RESTART_WAIT_MS - lost_ms;
         return S("");
@@ -132,8 +129,8 @@ static str why_replace(const struct cluster_view *v, const struct instance_view 
 static bool plan_primary(struct arena *a, const struct cluster_view *v, struct plan *p)
 {
     if (v->record.primary.len == 0) {
-        say(p, v->record.is_switchover ? "SwitchingOver" : "FailingOver", v->record.reason);
-        add(p, STEP_CONTINUE_CHANGE, S(""));
+        plan__say(p, v->record.is_switchover ? "SwitchingOver" : "FailingOver", v->record.reason);
+        plan__add(p, STEP_CONTINUE_CHANGE, S(""));
         return true;
     }
     const struct instance_view *primary = view_primary(v);
@@ -143,36 +140,38 @@ static bool plan_primary(struct arena *a, const struct cluster_view *v, struct p
     int64_t wait_ms;
     str why = why_replace(v, primary, &wait_ms);
     if (wait_ms)
-        look_again(p, wait_ms);
+        plan__look_again(p, wait_ms);
     if (why.len && has_candidate(v) && v->record.is_initialized) {
         if (v->spec.is_failover_automatic) {
-            struct step *s = add(p, STEP_BEGIN_CHANGE, S(""));
+            struct step *s = plan__add(p, STEP_BEGIN_CHANGE, S(""));
             if (s)
                 s->reason = why;
-            say(p, "FailingOver", why);
+            plan__say(p, "FailingOver", why);
             return true;
         }
-        say(p, "WaitingForPrimary",
+        plan__say(
+            p, "WaitingForPrimary",
             arena_printf(a, "%.*s; spec.failover.automatic is false: POST …/failover to replace it", STR_ARG(why)));
         return false;
     }
     if (!v->record.is_initialized) {
-        say(p, "Creating", arena_printf(a, "instance %.*s is being initialised", STR_ARG(primary->in->name)));
+        plan__say(p, "Creating", arena_printf(a, "instance %.*s is being initialised", STR_ARG(primary->in->name)));
         return false;
     }
     if (!primary->link.is_connected && primary->platform != PLATFORM_DEAD) {
-        say(p, "WaitingForPrimary",
+        plan__say(
+            p, "WaitingForPrimary",
             arena_printf(a, "the agent of primary %.*s is silent, and nothing proves that its PostgreSQL is dead: %.*s",
                          STR_ARG(primary->in->name), STR_ARG(primary->link.last_error)));
         return false;
     }
-    say(p, "WaitingForPrimary",
-        arena_printf(a, "primary %.*s is not serving: %.*s", STR_ARG(primary->in->name),
-                     STR_ARG(primary->link.has_status ? primary->link.status.message : S("starting"))));
+    plan__say(p, "WaitingForPrimary",
+              arena_printf(a, "primary %.*s is not serving: %.*s", STR_ARG(primary->in->name),
+                           STR_ARG(primary->link.has_status ? primary->link.status.message : S("starting"))));
     /* Chosen, but its promotion was not begun or was forgotten by a restart: the word is repeated (16). */
     if (primary->link.is_connected && primary->link.has_status &&
         !(str_eq(primary->link.status.granted_to, primary->in->name) && primary->link.status.term == v->record.term))
-        add(p, STEP_PROMOTE, primary->in->name);
+        plan__add(p, STEP_PROMOTE, primary->in->name);
     return false;
 }
 
@@ -184,11 +183,11 @@ static void plan_members(const struct cluster_view *v, struct plan *p)
     if (!primary || !view_is_serving_primary(v, primary))
         return; /* rule 41 */
     if (!v->record.is_initialized && primary->link.status.system_identifier.len)
-        add(p, STEP_SET_INITIALIZED, primary->in->name);
+        plan__add(p, STEP_SET_INITIALIZED, primary->in->name);
     for (size_t k = 0; k < v->instance_count; k++) {
         const struct instance_view *i = &v->instances[k];
         if (!i->in->is_removing && view_is_streaming_standby(v, i) && !record_has_member(&v->record, i->in->name))
-            add(p, STEP_ADMIT_MEMBER, i->in->name);
+            plan__add(p, STEP_ADMIT_MEMBER, i->in->name);
     }
 }
 
@@ -341,7 +340,7 @@ static void plan_sync(struct arena *a, const struct cluster_view *v, struct plan
     const struct record_sync *newest = r->sync_count ? &r->sync[r->sync_count - 1] : NULL;
     bool is_new = newest ? !same_sync(newest, &wanted) : wanted.wait > 0;
     if (r->sync_count > 1 && newest_set_confirmed(v, primary)) {
-        add(p, STEP_FORGET_SYNC, S(""));
+        plan__add(p, STEP_FORGET_SYNC, S(""));
         return;
     }
     /* One change at a time: the one before must be confirmed first. A record without entries has nothing to wait for.
@@ -349,136 +348,12 @@ static void plan_sync(struct arena *a, const struct cluster_view *v, struct plan
     if (r->sync_count == 1)
         next = next_sync(a, newest, &wanted);
     if (is_new && (r->sync_count < 2 || relief_sync(a, r, &wanted, &next))) {
-        struct step *s = add(p, STEP_SET_SYNC, S(""));
+        struct step *s = plan__add(p, STEP_SET_SYNC, S(""));
         if (s)
             s->sync = next;
     } else if (r->sync_count > 1) {
-        look_again(p, 500);
+        plan__look_again(p, 500);
     }
-}
-
-/* ---- restarts ------------------------------------------------------------------------------------------------ */
-
-/* POST …/restart is about it, whether it is done or not. */
-static bool is_asked_to_restart(const struct cluster_view *v, const struct instance_view *i)
-{
-    const struct record *r = &v->record;
-    return r->restart_id.len && !i->in->is_removing && i->in->serial < r->restart_serial &&
-           (r->restart_instance.len == 0 || str_eq(r->restart_instance, i->in->name));
-}
-
-/* Names the restart that these parameters need: the same parameters never restart an instance twice, also not after
- * this process was restarted. */
-static str parameters_id(struct arena *a, const struct cluster_view *v, const struct instance_view *i)
-{
-    str names = i->link.status.pending_restart_names;
-    str parameters = v->spec.parameters ? json_text(a, v->spec.parameters) : S("");
-    str hash = hash_sha256_hex(a, arena_printf(a, "%.*s\n%.*s", STR_ARG(names), STR_ARG(parameters)));
-    return arena_printf(a, "parameters-%.*s", 16, hash.ptr);
-}
-
-/* Empty: it needs none. */
-static str wanted_restart(struct arena *a, const struct cluster_view *v, const struct instance_view *i)
-{
-    const struct agent_status *s = &i->link.status;
-    if (i->in->is_removing || !i->link.is_connected || !i->link.has_status)
-        return S("");
-    str id = S("");
-    if (is_asked_to_restart(v, i)) /* applies parameters, too */
-        id = v->record.restart_id;
-    else if (s->pending_restart)
-        id = parameters_id(a, v, i);
-    return str_eq(id, s->last_restart_id) ? S("") : id;
-}
-
-/* Its PostgreSQL will be started anew anyway. */
-static bool starts_anew(const struct instance_view *i)
-{
-    if (!i->link.is_connected)
-        return i->platform != PLATFORM_LIVE;
-    return is_phase(i, AGENT_COPYING) || is_phase(i, AGENT_REWINDING) || is_phase(i, AGENT_INITIALIZING);
-}
-
-static bool asked_restart_is_done(const struct cluster_view *v)
-{
-    for (size_t k = 0; k < v->instance_count; k++) {
-        const struct instance_view *i = &v->instances[k];
-        bool done = i->link.is_connected && str_eq(i->link.status.last_restart_id, v->record.restart_id);
-        if (is_asked_to_restart(v, i) && !done && !starts_anew(i))
-            return false;
-    }
-    return true;
-}
-
-/* The next to restart: standbys first, unless the primary must lead (a hot-standby limit falls). NULL: nobody. */
-static const struct instance_view *next_restart(struct arena *a, const struct cluster_view *v,
-                                                const struct instance_view *primary)
-{
-    const struct agent_status *s = &primary->link.status;
-    bool primary_wants = wanted_restart(a, v, primary).len > 0;
-    if (primary_wants && s->pending_restart && s->restart_primary_first)
-        return primary;
-    for (size_t k = 0; k < v->instance_count; k++) {
-        const struct instance_view *i = &v->instances[k];
-        if (i != primary && !starts_anew(i) && wanted_restart(a, v, i).len)
-            return i;
-    }
-    return primary_wants ? primary : NULL;
-}
-
-/* Not while another one is down: a restart must not be the second outage. */
-static bool others_are_ready(const struct cluster_view *v, const struct instance_view *but)
-{
-    for (size_t k = 0; k < v->instance_count; k++) {
-        const struct instance_view *i = &v->instances[k];
-        if (i != but && record_has_member(&v->record, i->in->name) && !view_is_ready(v, i))
-            return false;
-    }
-    return true;
-}
-
-/* Who goes first is known when everybody has said what the newest configuration means for it: PostgreSQL loads it some
- * time after it was accepted. 0: all did, or so many ms to wait. */
-static int64_t unsettled_ms(const struct cluster_view *v)
-{
-    int64_t wait_ms = 0;
-    for (size_t k = 0; k < v->instance_count; k++) {
-        const struct instance_view *i = &v->instances[k];
-        int64_t sent_ms = ms_since(v, i->sent_ns);
-        if (i->link.is_connected && sent_ms < SETTLE_MS && SETTLE_MS - sent_ms > wait_ms)
-            wait_ms = SETTLE_MS - sent_ms;
-    }
-    return wait_ms;
-}
-
-/* One instance at a time, each awaited. */
-static void plan_restarts(struct arena *a, const struct cluster_view *v, struct plan *p)
-{
-    const struct instance_view *primary = view_primary(v);
-    if (!primary || !view_is_serving_primary(v, primary))
-        return;
-    if (v->record.restart_id.len && asked_restart_is_done(v))
-        add(p, STEP_FORGET_RESTART, S(""));
-    const struct instance_view *next = next_restart(a, v, primary);
-    if (!next)
-        return;
-    int64_t wait_ms = unsettled_ms(v);
-    if (wait_ms > 0 && next->link.status.pending_restart) {
-        look_again(p, wait_ms);
-        return;
-    }
-    if (!others_are_ready(v, next)) {
-        say(p, "Restarting", S("waits until every other instance is ready"));
-        look_again(p, 1000);
-        return;
-    }
-    struct step *s = add(p, STEP_RESTART, next->in->name);
-    if (!s)
-        return;
-    s->restart_id = wanted_restart(a, v, next);
-    s->reason = str_eq(s->restart_id, v->record.restart_id) ? S("restart was asked for")
-                                                            : S("changed parameters need a restart");
-    say(p, "Restarting", s->reason);
 }
 
 /* ---- fewer instances ----------------------------------------------------------------------------------------- */
@@ -510,7 +385,7 @@ static void plan_removals(const struct cluster_view *v, struct plan *p)
         const struct instance_view *i = &v->instances[k];
         if (i->in->is_removing) {
             if (!is_in_old_sync(&v->record, i->in->name))
-                add(p, STEP_REMOVE, i->in->name);
+                plan__add(p, STEP_REMOVE, i->in->name);
             continue;
         }
         staying++;
@@ -520,8 +395,8 @@ static void plan_removals(const struct cluster_view *v, struct plan *p)
     }
     const struct instance_view *primary = view_primary(v);
     if (staying > (size_t)v->spec.instances && last && primary && view_is_serving_primary(v, primary)) {
-        add(p, STEP_MARK_REMOVING, last->in->name);
-        say(p, "Scaling", S("an instance is being removed"));
+        plan__add(p, STEP_MARK_REMOVING, last->in->name);
+        plan__say(p, "Scaling", S("an instance is being removed"));
     }
 }
 
@@ -552,32 +427,32 @@ static void say_state(struct arena *a, const struct cluster_view *v, struct plan
             ready++;
             continue;
         }
-        is_growing |= is_phase(i, AGENT_COPYING) || !record_has_member(&v->record, i->in->name);
+        is_growing |= plan__is_phase(i, AGENT_COPYING) || !record_has_member(&v->record, i->in->name);
         if (waiting.len == 0)
             waiting = what_it_does(a, i);
     }
     if (staying < v->instance_count)
-        say(p, "Scaling", S("an instance is being removed"));
+        plan__say(p, "Scaling", S("an instance is being removed"));
     if (staying < (size_t)v->spec.instances)
-        say(p, "Scaling", S("an instance is being added"));
+        plan__say(p, "Scaling", S("an instance is being added"));
     if (ready == (size_t)v->spec.instances && staying == ready)
-        say(p, "Running", arena_printf(a, "%zu of %zu instances are ready", ready, ready));
+        plan__say(p, "Running", arena_printf(a, "%zu of %zu instances are ready", ready, ready));
     else if (is_growing)
-        say(p, "Scaling", waiting);
+        plan__say(p, "Scaling", waiting);
     else
-        say(p, "Degraded", waiting);
+        plan__say(p, "Degraded", waiting);
 }
 
 void plan_make(struct arena *a, const struct cluster_view *v, struct plan *p)
 {
     memset(p, 0, sizeof(*p));
     if (v->spec.is_paused) {
-        say(p, "Paused", S("spec.paused is true: nothing is changed, and no failover happens"));
+        plan__say(p, "Paused", S("spec.paused is true: nothing is changed, and no failover happens"));
         return;
     }
     if (!v->has_record) {
-        say(p, "Creating", S("the cluster is being set up"));
-        add(p, STEP_CREATE_RECORD, S(""));
+        plan__say(p, "Creating", S("the cluster is being set up"));
+        plan__add(p, STEP_CREATE_RECORD, S(""));
         return;
     }
     plan_launches(v, p);
@@ -588,8 +463,8 @@ void plan_make(struct arena *a, const struct cluster_view *v, struct plan *p)
     plan_count(v, p);
     plan_members(v, p);
     plan_sync(a, v, p);
-    add(p, STEP_CONFIGURE, S(""));
-    plan_restarts(a, v, p);
+    plan__add(p, STEP_CONFIGURE, S(""));
+    plan__restarts(a, v, p);
     plan_removals(v, p);
     say_state(a, v, p);
 }
