@@ -97,6 +97,28 @@ failover_outages() {
   fi
 }
 
+# What a cluster costs while nothing happens: CPU of the server and of its agents, read from /proc.
+failover_idle() { # CLUSTER
+  local pid seconds=10 server agents=0 n=0 kib=0
+  local -a pids
+  mapfile -t pids < <(cat "$SERVER_DIR/instances/default/$1".*/*/agent.pid)
+  failover_ticks() { # PID: user and system ticks so far
+    awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"
+  }
+  server=-$(failover_ticks "$SERVER_PID")
+  for pid in "${pids[@]}"; do agents=$((agents - $(failover_ticks "$pid"))); done
+  sleep "$seconds"
+  server=$((server + $(failover_ticks "$SERVER_PID")))
+  for pid in "${pids[@]}"; do
+    agents=$((agents + $(failover_ticks "$pid")))
+    kib=$((kib + $(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")))
+    n=$((n + 1))
+  done
+  local per=$(($(getconf CLK_TCK) * seconds))
+  row "an idle cluster, the server's CPU" "$(calc "100 * $server / $per")" "%" "<= 2" "of one core, over $seconds s"
+  row "an idle cluster, an agent's CPU" "$(calc "100 * $agents / $per / $n")" "%" "<= 2" "$(calc "$kib / $n / 1024" 1) MiB resident"
+}
+
 bench_failover() {
   local run times='' failed=0 ms
   FAILOVER_RUNS=${FAILOVER_RUNS:-20}
@@ -114,6 +136,7 @@ bench_failover() {
   failover_rows "a cluster of three is ready after apply" "$times" "<= 10000" "$failed" ''
 
   failover_create bench '' >/dev/null
+  failover_idle bench
   failover_outages "switchover, no write acknowledged for" bench failover_switch "<= 1000" 0
   failover_outages "kill -9 of the primary, asynchronous" bench failover_crash "<= 2000" any
   failover_delete bench
