@@ -11,25 +11,20 @@
 #define GENERATED_PREFIX_MAX 58
 #define GENERATED_SUFFIX 5
 
-static bool is_lower_alnum(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
+#define LOWER "abcdefghijklmnopqrstuvwxyz0123456789"
+#define ALNUM LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-static bool is_alnum(char c)
+/* Made of `inside` alone, with one of `ends` at both ends. */
+static bool is_made_of(str s, str inside, str ends)
 {
-    return is_lower_alnum(c) || (c >= 'A' && c <= 'Z');
+    return s.len > 0 && str_is_all_of(s, inside) && str_index(ends, s.ptr[0]) >= 0 &&
+           str_index(ends, s.ptr[s.len - 1]) >= 0;
 }
 
 /* Lower-case letters, digits and '-', with no '-' at either end. */
 static bool is_label(str s)
 {
-    if (s.len == 0 || !is_lower_alnum(s.ptr[0]) || !is_lower_alnum(s.ptr[s.len - 1]))
-        return false;
-    for (size_t i = 0; i < s.len; i++)
-        if (!is_lower_alnum(s.ptr[i]) && s.ptr[i] != '-')
-            return false;
-    return true;
+    return is_made_of(s, S(LOWER "-"), S(LOWER));
 }
 
 const char *names_check_dns1123_label(str s)
@@ -69,14 +64,7 @@ const char *names_check_dns1035_label(str s)
 /* Letters, digits, '-', '_' and '.', with a letter or digit at both ends. */
 static bool is_name_part(str s)
 {
-    if (s.len == 0 || !is_alnum(s.ptr[0]) || !is_alnum(s.ptr[s.len - 1]))
-        return false;
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        if (!is_alnum(c) && c != '-' && c != '_' && c != '.')
-            return false;
-    }
-    return true;
+    return is_made_of(s, S(ALNUM "-_."), S(ALNUM));
 }
 
 const char *names_check_qualified(str s)
