@@ -202,17 +202,23 @@ void call_answer_json(struct call *c, int code, str bytes)
         c, &(struct api_answer) { .code = code, .content_type = representation_content_type(&c->rep), .body = bytes });
 }
 
+/* In the format that was asked for, with a newline at the end. */
+static void add_tree(struct strbuf *out, const struct call *c, const struct json *tree)
+{
+    if (c->rep.format == MEDIA_YAML)
+        json_write_yaml(out, tree);
+    else if (c->rep.is_pretty)
+        json_write_pretty(out, tree);
+    else
+        json_write(out, tree);
+    if (out->len > 0 && out->ptr[out->len - 1] != '\n')
+        strbuf_add_char(out, '\n');
+}
+
 void call_answer_tree(struct call *c, int code, const struct json *tree)
 {
     STRBUF_AUTO b = STRBUF_INIT(LIMIT_LIST_BYTES);
-    if (c->rep.format == MEDIA_YAML)
-        json_write_yaml(&b, tree);
-    else if (c->rep.is_pretty)
-        json_write_pretty(&b, tree);
-    else
-        json_write(&b, tree);
-    if (b.len > 0 && b.ptr[b.len - 1] != '\n')
-        strbuf_add_char(&b, '\n');
+    add_tree(&b, c, tree);
     struct error err;
     if (strbuf_check(&b, &err) < 0) {
         call_fail(c, status_new(c->arena, STATUS_INTERNAL_ERROR, "Internal error occurred: %s", err.text));
@@ -225,14 +231,7 @@ void call_fail(struct call *c, const struct status *status)
 {
     const struct json *tree = status_to_json(c->arena, status);
     STRBUF_AUTO b = STRBUF_INIT(LIMIT_BODY_BYTES);
-    if (c->rep.format == MEDIA_YAML)
-        json_write_yaml(&b, tree);
-    else if (c->rep.is_pretty)
-        json_write_pretty(&b, tree);
-    else
-        json_write(&b, tree);
-    if (b.len > 0 && b.ptr[b.len - 1] != '\n')
-        strbuf_add_char(&b, '\n');
+    add_tree(&b, c, tree);
     struct api_header headers[3];
     size_t n = 0;
     if (!str_is_empty(c->allow))
