@@ -1,16 +1,27 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The whole story on one machine, each step checked: create, write, read, scale, switch over, fail over, back up. With --exit it cleans
-# up and its exit code says whether every check was true; without, the cluster stays up for you to try.
+# up and its exit code says whether every check was true; without, the cluster stays up for you to try until Ctrl-C.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
 
-stay=1
-[[ ${1:-} == --exit ]] && stay=0
+case $* in
+'') stay=1 ;;
+--exit) stay=0 ;;
+*)
+  echo "usage: ./dev demo [--exit]" >&2
+  exit 2
+  ;;
+esac
 
 program=build/postgres-apiserver
 psql=$(command -v psql || true)
 [[ -n $psql ]] || { echo "demo: psql is missing: ./dev setup installs it" >&2; exit 1; }
+
+bold='' dim='' green='' plain=''
+if [[ -t 1 && -n ${TERM:-} && $TERM != dumb && -z ${NO_COLOR:-} ]]; then
+  bold=$'\033[1m' dim=$'\033[2m' green=$'\033[32m' plain=$'\033[0m'
+fi
 
 # PostgreSQL runs as another user when this is root: that user must be able to reach the folder.
 dir=$(mktemp -d /tmp/postgres-apiserver-demo.XXXXXX)
@@ -19,8 +30,9 @@ data=$dir/data
 log=$dir/server.log
 server=
 
-say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
-show() { printf '\033[2m$ %s\033[0m\n' "$*" >&2; }
+say() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
+exec 3>&1 # commands are shown here, also while their output is caught
+show() { printf '%s$ %s%s\n' "$dim" "$*" "$plain" >&3; }
 k() {
   show kubectl "$@"
   kubectl --kubeconfig "$data/admin.kubeconfig" "$@"
@@ -40,34 +52,62 @@ fail() {
 }
 
 check() { # check WHAT ACTUAL EXPECTED
-  if [[ $2 == "$3" ]]; then printf '   \033[32mtrue\033[0m  %s: %s\n' "$1" "$2"; else fail "$1: got '$2', expected '$3'"; fi
+  if [[ $2 == "$3" ]]; then printf '   %strue%s  %s: %s\n' "$green" "$plain" "$1" "$2"; else fail "$1: got '$2', expected '$3'"; fi
 }
 
-# until_true SECONDS WHAT COMMAND…: polls a condition, never longer than the deadline.
-until_true() {
-  local seconds=$1 what=$2 end
-  shift 2
-  end=$((SECONDS + seconds))
+# wait_for SECONDS COMMAND…: polls a condition, never longer than the deadline.
+wait_for() {
+  local end=$((SECONDS + $1))
+  shift
   until "$@" >/dev/null 2>&1; do
-    if ((SECONDS >= end)); then fail "$what did not come true within $seconds s"; fi
+    if ((SECONDS >= end)); then return 1; fi
     sleep 0.05
   done
 }
+until_true() { # SECONDS WHAT COMMAND…
+  wait_for "$1" "${@:3}" || fail "$2 did not come true within $1 s"
+}
+
+# Processes that work below our folder: agents and what they started.
+leftovers() {
+  local cwd pid
+  for cwd in /proc/[0-9]*/cwd; do
+    if [[ $(readlink "$cwd" 2>/dev/null) == "$dir"/* ]]; then
+      pid=${cwd#/proc/}
+      printf '%s\n' "${pid%/cwd}"
+    fi
+  done
+}
+all_ended() { [[ -z $(leftovers) ]]; }
 
 cleanup() {
-  local result=$?
-  trap - EXIT INT TERM
+  local result=$? pids
+  trap - EXIT
+  # Whoever is impatient, or has closed the terminal, must not leave half of it behind.
+  trap '' INT TERM HUP PIPE
   if [[ -n $server ]] && kill -0 "$server" 2>/dev/null; then
     # Instances outlive the server: the clusters are deleted first, and their data with them.
+    printf '\nStopping: the clusters are deleted, then the server ends.\n' 2>/dev/null || true
+    q get pgc -A -o 'jsonpath={range .items[?(@.spec.deletionProtection==true)]}{.metadata.namespace} {.metadata.name}{"\n"}{end}' 2>/dev/null |
+      while read -r namespace name; do
+        q patch pgc "$name" -n "$namespace" --type merge -p '{"spec":{"deletionProtection":false}}' >/dev/null 2>&1 || true
+      done || true
     q delete pgc --all -A --wait=true --timeout=60s >/dev/null 2>&1 || true
     kill "$server" 2>/dev/null || true
     wait "$server" 2>/dev/null || true
   fi
-  rm -rf "$dir"
+  # What no server could end any more: agents end their PostgreSQL when they are told to.
+  mapfile -t pids < <(leftovers)
+  if [[ ${#pids[@]} -gt 0 ]]; then
+    kill -TERM "${pids[@]}" 2>/dev/null || true
+    wait_for 10 all_ended || { mapfile -t pids < <(leftovers) && kill -KILL "${pids[@]}" 2>/dev/null; } || true
+  fi
+  rm -rf --one-file-system "$dir"
+  printf 'Nothing of the demo runs any more; %s is removed.\n' "$dir" 2>/dev/null || true
   exit "$result"
 }
 trap cleanup EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP
 
 secret() { q get secret demo-app -o "jsonpath={.data.$1}" | base64 -d; }
 sql() { PGCONNECT_TIMEOUT=5 "$psql" -X -q -At -v ON_ERROR_STOP=1 "$(secret uri)" -c "$1"; }
@@ -92,9 +132,10 @@ has_instances() { [[ $(q get pgi --no-headers 2>/dev/null | wc -l) == "$1" && $(
 
 say "Start the server: one process, its own certificates, an embedded store"
 show "$program --standalone --data-dir $data --secure-port 0"
-"$program" --standalone --data-dir "$data" --secure-port 0 >"$log" 2>&1 &
+# In a session of its own: Ctrl-C is for this script, which still needs the server to end the cluster.
+setsid "$program" --standalone --data-dir "$data" --secure-port 0 >"$log" 2>&1 &
 server=$!
-is_ready() { [[ -s $data/admin.kubeconfig ]] && q get --raw /readyz; }
+is_ready() { kill -0 "$server" && [[ -s $data/admin.kubeconfig ]] && q get --raw /readyz; }
 until_true 20 "the server's readyz" is_ready
 printf '   %s\n' "$(tail -n 1 "$log")"
 k api-resources --api-group=postgres.example.io
@@ -177,17 +218,25 @@ if ((stay == 0)); then
   exit 0
 fi
 
+own_kubectl=''
+if [[ $(command -v kubectl) == "$PWD"/build/tools/* ]]; then own_kubectl="  export PATH=${PWD@Q}/build/tools:\$PATH"$'\n'; fi
+trap 'exit 0' INT # the usual end from here on
 cat <<TXT
 
 The cluster stays up. Try, in another terminal:
 
-  export KUBECONFIG=$data/admin.kubeconfig
-  kubectl get pgc,pgi -w
+$own_kubectl  export KUBECONFIG=$data/admin.kubeconfig
+  kubectl get pgc,pgi
+  kubectl get pgc -w
+  kubectl describe pgc demo
   kubectl explain pgc.spec --recursive
   kubectl scale pgc/demo --replicas=2
-  kubectl create --raw /apis/postgres.example.io/v1/namespaces/default/postgresclusters/demo/switchover -f - <<<'{}'
+  echo '{}' | kubectl create --raw /apis/postgres.example.io/v1/namespaces/default/postgresclusters/demo/switchover -f -
   psql "\$(kubectl get secret demo-app -o jsonpath={.data.uri} | base64 -d)"
 
-Ctrl-C ends it and removes $dir.
+All data is in $data, the server's log in $log.
+Ctrl-C ends the cluster and the server, and removes $dir.
 TXT
-wait "$server"
+wait "$server" || true
+server=
+fail "the server ended by itself"
