@@ -300,6 +300,15 @@ static void add_list(struct path *p, const char *suffix)
     path_add(p, &op);
 }
 
+static void add_delete(struct path *p, const char *action, unsigned groups)
+{
+    struct operation op = basic(p, "delete", action, action);
+    op.parameters = groups;
+    op.request = S(META_TYPES "DeleteOptions");
+    op.response = S(META_TYPES "Status");
+    path_add(p, &op);
+}
+
 static void add_collection(struct openapi *o, const struct resource *r)
 {
     struct path p;
@@ -313,13 +322,8 @@ static void add_collection(struct openapi *o, const struct resource *r)
         op.may_create = true;
         path_add(&p, &op);
     }
-    if (r->verbs & VERB_DELETE_COLLECTION) {
-        struct operation op = basic(&p, "delete", "deletecollection", "deletecollection");
-        op.parameters = FOR_DELETE_COLLECTION;
-        op.request = S(META_TYPES "DeleteOptions");
-        op.response = S(META_TYPES "Status");
-        path_add(&p, &op);
-    }
+    if (r->verbs & VERB_DELETE_COLLECTION)
+        add_delete(&p, "deletecollection", FOR_DELETE_COLLECTION);
     path_end(&p);
 }
 
@@ -372,13 +376,8 @@ static void add_object(struct openapi *o, const struct resource *r)
     path_begin(&p, o, r, "/{name}");
     struct operation types = basic(&p, "", "", "");
     add_reads_and_writes(&p, r->verbs, S(""), &types);
-    if (r->verbs & VERB_DELETE) {
-        struct operation op = basic(&p, "delete", "delete", "delete");
-        op.parameters = FOR_DELETE;
-        op.request = S(META_TYPES "DeleteOptions");
-        op.response = S(META_TYPES "Status");
-        path_add(&p, &op);
-    }
+    if (r->verbs & VERB_DELETE)
+        add_delete(&p, "delete", FOR_DELETE);
     path_end(&p);
 }
 

@@ -131,21 +131,10 @@ static pid_t read_pid(struct instance *i, const char *name)
 
 void instance_launch(struct instance *i)
 {
-    struct bed *b = i->bed;
-    CLEANUP(arena_freep) struct arena *a = arena_new();
     const char *program = getenv("POSTGRES_AGENT");
     cr_assert(program, "POSTGRES_AGENT names the program");
     const char *argv[] = { program, "--data-dir", i->dir, NULL };
-    const struct process_spec spec = { .argv = argv,
-                                       .cwd = "/",
-                                       .uid = b->uid,
-                                       .gid = b->gid,
-                                       .has_user = b->has_user,
-                                       .stdout_fd = -1,
-                                       .stderr_fd = -1 };
-    struct process_result result;
-    struct error err = { 0 };
-    CHECK_OK(process_run(a, &spec, deadline_in_ms(20000), 65536, NULL, NULL, &result, &err), err);
+    (void)bed_run(i->bed, argv, NULL);
     i->pid = read_pid(i, "agent.pid");
     cr_assert(i->pid > 1, "it listens, but there is no agent.pid");
 }
