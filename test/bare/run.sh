@@ -7,6 +7,7 @@
 #   -o  afterwards once more in a network of its own that has only loopback: nothing is fetched twice, nothing leaves the machine
 # Needs root. The package sources are this machine's, everything else is the root's own. The bootstrapped system is cached outside
 # of the checkout (BARE_CACHE) and unpacked anew each time; BARE_KEEP=1 leaves the root behind.
+# shellcheck disable=SC2317 # what the traps call
 set -euo pipefail
 project=$(cd "$(dirname "$0")/../.." && pwd)
 cache=${BARE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/postgres-apiserver}
@@ -35,8 +36,8 @@ cleanup() {
   trap '' INT TERM HUP
   if [[ -n $child && -d /proc/$child ]]; then
     # With the first process of the name space the kernel ends all others; they are gone when unshare has returned.
-    read -r first <"/proc/$child/task/$child/children" || true
-    kill -KILL ${first:-"$child"} 2>/dev/null || true
+    read -r first _ <"/proc/$child/task/$child/children" || true
+    kill -KILL "${first:-$child}" 2>/dev/null || true
     wait "$child" 2>/dev/null || true
   fi
   for folder in ${scratch[@]+"${scratch[@]}"}; do rm -rf --one-file-system "$folder"; done
@@ -174,6 +175,7 @@ if [[ $as == sudo ]]; then
   echo 'dev ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/dev"
 elif [[ $as == user ]]; then
   echo "+ ./dev setup, as root"
+  # shellcheck disable=SC2016
   enter shared HOME=/root bash -c 'cd "$0" && ./dev setup' "$checkout"
 fi
 if [[ $as != root ]]; then enter shared chown -R dev:dev "$checkout"; fi

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The whole story on one machine, each step checked: create, write, read, scale, switch over, fail over, back up. With --exit it cleans
 # up and its exit code says whether every check was true; without, the cluster stays up for you to try until Ctrl-C.
+# shellcheck disable=SC2317 # functions that traps and until_true call
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
 
@@ -40,7 +41,9 @@ k() {
 # The same without a trace, for checks.
 q() { kubectl --kubeconfig "$data/admin.kubeconfig" "$@"; }
 
+told=0
 fail() {
+  told=1
   printf '\ndemo: FAILED: %s\n' "$*" >&2
   q get pgc,pgi,pgb -o wide >&2 || true
   q get events >&2 || true
@@ -85,6 +88,8 @@ cleanup() {
   trap - EXIT
   # Whoever is impatient, or has closed the terminal, must not leave half of it behind.
   trap '' INT TERM HUP PIPE
+  # No end without a word: a command that fails ends the script too.
+  if [[ $result != 0 && $result != 130 && $told == 0 ]]; then (fail "a command ended with $result") || true; fi
   if [[ -n $server ]] && kill -0 "$server" 2>/dev/null; then
     # Instances outlive the server: the clusters are deleted first, and their data with them.
     printf '\nStopping: the clusters are deleted, then the server ends.\n' 2>/dev/null || true
@@ -120,7 +125,11 @@ sql_on() {
 }
 status() { q get pgc demo -o "jsonpath={.status.$1}"; }
 endpoint() { q get pgi "$1" -o 'jsonpath={.status.endpoint}' | cut -d: -f1; }
-standby() { q get pgi -o 'jsonpath={range .items[?(@.status.role=="standby")]}{.metadata.name}{"\n"}{end}' | head -n 1; }
+standby() { # the first of them
+  local all
+  all=$(q get pgi -o 'jsonpath={.items[?(@.status.role=="standby")].metadata.name}')
+  printf '%s\n' "${all%% *}"
+}
 action() { # action NAME BODY
   show "kubectl create --raw /apis/postgres.example.io/v1/namespaces/default/postgresclusters/demo/$1 -f - <<<'$2'"
   q create --raw "/apis/postgres.example.io/v1/namespaces/default/postgresclusters/demo/$1" -f - <<<"$2"
