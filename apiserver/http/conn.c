@@ -56,6 +56,7 @@ static void on_close(void *arg)
     struct http_loop *loop = c->loop;
     c->socket = NULL;
     c->in = NULL;
+    http__handshake_end(c);
     list_remove(&c->node);
     atomic_fetch_sub_explicit(&loop->connections, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&loop->server->connections, 1, memory_order_relaxed);
@@ -79,8 +80,7 @@ void http__conn_open(struct http_loop *loop, h2o_socket_t *socket)
     socket->on_close.cb = on_close;
     socket->on_close.data = c;
     http__sweep_start(loop);
-    loop->accept.ssl_ctx = c->tls->ctx;
-    h2o_accept(&loop->accept, socket);
+    http__handshake_begin(c);
 }
 
 struct conn *http__conn_ref(struct conn *c)

@@ -102,6 +102,9 @@ struct conn {
     uint64_t credited_bytes;   /* received and accounted for */
     uint64_t outstanding_bytes;
     int64_t abuse_ns; /* leaky bucket of resets: when it would be empty */
+    struct timeval connected_at;
+    h2o_timeout_entry_t handshake; /* linked until it is done */
+    h2o_socket_cb http2_read;      /* h2o's own; set once it speaks HTTP/2 */
     bool is_handshaken, is_http2, is_doomed;
 };
 
@@ -206,6 +209,15 @@ static inline struct conn *http__conn_of(h2o_socket_t *socket)
 {
     return socket->on_close.data;
 }
+
+/* handshake.c */
+void http__handshake_begin(struct conn *c);
+/* Whatever became of it. */
+void http__handshake_end(struct conn *c);
+
+/* oversize.c */
+/* The connection speaks HTTP/2 from now on. */
+void http__oversize_begin(struct conn *c);
 
 /* tls.c */
 struct tls *http__tls_new(const struct http_tls_config *config, struct error *err) MUST_USE;

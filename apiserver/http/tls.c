@@ -117,7 +117,7 @@ static void on_state(const SSL *ssl, int where, int ret)
     struct conn *c = http__conn_of(BIO_get_data(SSL_get_rbio(ssl)));
     c->is_handshaken = true;
     c->in = SSL_get_rbio(ssl);
-    c->is_http2 = len == 2 && memcmp(protocol, "h2", 2) == 0;
+    c->is_http2 = len >= 2 && memcmp(protocol, "h2", 2) == 0; /* and the drafts that h2o offers */
 }
 
 static int set_up(struct tls *t, const struct http_tls_config *config, struct error *err)

@@ -9,9 +9,9 @@
  * that went away turns later answers into nothing.
  *
  * Fixed in the library, so plan with it: 100 streams per HTTP/2 connection (Go opens another connection for more);
- * bodies are complete before a handler sees the request, and above LIMIT_BODY_LIBRARY_BYTES are refused by the library
- * (413 over HTTP/1.1, REFUSED_STREAM over HTTP/2, which clients try again); an HTTP/1.1 client is noticed to be gone
- * within 250 ms, an HTTP/2 client at once; a handshake takes at most 10 s.
+ * bodies are complete before a handler sees the request, but for those above LIMIT_BODY_BYTES, of which it is only
+ * told; over HTTP/1.1 the library itself answers 413 above LIMIT_BODY_LIBRARY_BYTES; an HTTP/1.1 client is noticed to
+ * be gone within 250 ms, an HTTP/2 client at once; a handshake takes at most 10 s.
  */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H

@@ -9,6 +9,8 @@
 
 #include <curl/curl.h>
 
+#include "base/limits.h"
+
 static struct rig *rig;
 
 static void teardown(void)
@@ -208,6 +210,64 @@ Test(http_limits, a_body_far_too_large_is_refused_by_the_library)
     cr_assert(a.status == 413 || a.curl_code != 0);
     cr_assert_eq(rig->handled, 0);
     cr_assert_eq(rig_get(rig, "/hello", true).status, 200);
+}
+
+Test(http_limits, over_http2_a_body_of_any_size_above_the_limit_reaches_the_handler_as_a_flag)
+{
+    static char data[40u << 20];
+    static const size_t sizes[] = { LIMIT_BODY_BYTES + 1, LIMIT_BODY_LIBRARY_BYTES, LIMIT_BODY_LIBRARY_BYTES + 1,
+                                    6u << 20, sizeof(data) };
+    start((struct http_server_options) { .loops = 1 });
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct rig_answer a = rig_call(rig, &(struct rig_call) { .path = "/echo", .body = { data, sizes[i] } });
+        cr_assert_eq(a.curl_code, 0, "%zu bytes: curl says %d", sizes[i], a.curl_code);
+        cr_assert_eq(a.status, 413);
+        CHECK_HAS(a.body, "0 too large");
+        cr_assert_eq(rig->handled, i + 1, "nobody tries again");
+    }
+}
+
+static void post_begin(struct client *c, uint32_t stream)
+{
+    char block[256];
+    size_t len = h2_block(block, sizeof(block), "POST", "/echo");
+    h2_frame(c, FRAME_HEADERS, FLAG_END_HEADERS, stream, block, len);
+}
+
+static void post_mib(struct client *c, uint32_t stream)
+{
+    static char data[16384];
+    for (size_t i = 0; i < 64; i++)
+        h2_frame(c, FRAME_DATA, 0, stream, data, sizeof(data));
+}
+
+Test(http_limits, too_large_bodies_leave_others_of_their_connection_alone)
+{
+    start((struct http_server_options) { .loops = 1 });
+    struct client *c = client_open(rig, true, NULL);
+    struct frame frame;
+    h2_start(c, 0);
+    for (uint32_t stream = 1; stream <= 5; stream += 2)
+        post_begin(c, stream);
+    for (size_t mib = 0; mib < 6; mib++) { /* the first two grow in turns, the third stays small */
+        post_mib(c, 1);
+        post_mib(c, 3);
+        if (mib == 0)
+            post_mib(c, 5);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert(h2_read_until(c, FRAME_DATA, 0, &frame));
+        cr_assert(frame.stream == 1 || frame.stream == 3);
+        CHECK_HAS(((str) { frame.payload, frame.len }), "0 too large");
+    }
+    h2_frame(c, FRAME_DATA, FLAG_END_STREAM, 5, "", 0);
+    cr_assert(h2_read_until(c, FRAME_DATA, 5, &frame));
+    CHECK_HAS(((str) { frame.payload, frame.len }), "1048576");
+    post_mib(c, 1); /* its answer has gone: now it is told to stop */
+    cr_assert(h2_read_until(c, FRAME_RST, 1, &frame));
+    h2_get(c, 7, "/hello");
+    cr_assert(h2_read_until(c, FRAME_DATA, 7, &frame));
+    client_free(c);
 }
 
 static void post_half(struct client *c, uint32_t stream, size_t mib)
