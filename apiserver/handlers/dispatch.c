@@ -83,7 +83,7 @@ static void fail_not_acceptable(struct call *c, bool has_yaml)
 /* ---- pages --------------------------------------------------------------------------------------------------------
  */
 
-static void serve_page(struct call *c)
+static void answer_page(struct call *c)
 {
     const struct page_request request = {
         .path = c->info.path,
@@ -107,6 +107,14 @@ static void serve_page(struct call *c)
                        .header_count = page.header_count,
                        .body = page.body,
                    });
+}
+
+static void serve_page(struct call *c)
+{
+    if (c->api->options.pages && pages_is_slow(c->api->options.pages, c->info.path))
+        call_on_worker(c, answer_page);
+    else
+        answer_page(c);
 }
 
 /* ---- resources ------------------------------------------------------------------------------------------------------

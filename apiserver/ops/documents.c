@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The documents that are built once: discovery, OpenAPI, /version and the list of paths at /. */
+/* The documents that are built once: discovery, /version and the list of paths at / with the start, OpenAPI later. */
 #include "internal.h"
 
 #include "discovery/discovery.h"
@@ -22,20 +22,22 @@
 #endif
 
 #define GROUPS_MAX 8
+#define OPENAPI_V2 "/openapi/v2"
+#define OPENAPI_V3 "/openapi/v3"
 #define DISCOVERY_AS "APIGroupDiscoveryList"
 #define DISCOVERY_GROUP "apidiscovery.k8s.io"
 
-static struct page_document *add(struct pages *p, str path, const struct json *tree)
+static struct page_document *add(struct page_documents *p, str path, const struct json *tree)
 {
     if (p->count == p->cap) {
         size_t cap = p->cap ? p->cap * 2 : 16;
         struct page_document *bigger = arena_array_of(p->arena, struct page_document, cap);
         if (p->count)
-            memcpy(bigger, p->documents, p->count * sizeof(*bigger));
-        p->documents = bigger;
+            memcpy(bigger, p->items, p->count * sizeof(*bigger));
+        p->items = bigger;
         p->cap = cap;
     }
-    struct page_document *d = &p->documents[p->count++];
+    struct page_document *d = &p->items[p->count++];
     *d = (struct page_document) { .path = arena_str(p->arena, path), .content_type = S("application/json") };
     d->body = json_text(p->arena, tree);
     d->hash = arena_printf(p->arena, "%016llX%016llX", (unsigned long long)str_hash(d->body, 1),
@@ -43,7 +45,7 @@ static struct page_document *add(struct pages *p, str path, const struct json *t
     return d;
 }
 
-static void add_aggregated(struct pages *p, struct arena *a, const struct resource_registry *reg, bool is_core)
+static void add_aggregated(struct page_documents *p, struct arena *a, const struct resource_registry *reg, bool is_core)
 {
     static const str versions[] = { S_INIT("v2"), S_INIT("v2beta1") };
     for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
@@ -58,7 +60,7 @@ static void add_aggregated(struct pages *p, struct arena *a, const struct resour
     }
 }
 
-static void add_discovery(struct pages *p, struct arena *a, const struct resource_registry *reg,
+static void add_discovery(struct page_documents *p, struct arena *a, const struct resource_registry *reg,
                           const struct discovery_group *g)
 {
     const struct json *list = discovery_resource_list(a, reg, g);
@@ -72,29 +74,37 @@ static void add_discovery(struct pages *p, struct arena *a, const struct resourc
     (void)add(p, arena_printf(a, "/apis/%.*s/%.*s", STR_ARG(g->group), STR_ARG(g->version)), list);
 }
 
-/* The document of one group version; gives its entry in the index back. */
-static void add_v3(struct pages *p, struct arena *a, const struct openapi_source *source, struct json_builder *index,
-                   const struct discovery_group *g)
+/* apis/postgres.example.io/v1 */
+static str v3_name(struct arena *a, const struct discovery_group *g)
 {
-    const char *prefix = g->group.len ? "apis/" : "api/";
-    str name = arena_printf(a, "%s%.*s", prefix, STR_ARG(gvk_api_version(a, g->group, g->version)));
-    str path = arena_printf(a, "/openapi/v3/%.*s", STR_ARG(name));
+    return arena_printf(a, "%s%.*s", g->group.len ? "apis/" : "api/",
+                        STR_ARG(gvk_api_version(a, g->group, g->version)));
+}
+
+/* The document of one group version; gives its entry in the index back. */
+static void add_v3(struct page_documents *p, struct arena *a, const struct openapi_source *source,
+                   struct json_builder *index, const struct discovery_group *g)
+{
+    str name = v3_name(a, g);
+    str path = arena_printf(a, OPENAPI_V3 "/%.*s", STR_ARG(name));
     struct page_document *d = add(p, path, openapi_v3(a, source, g->group, g->version));
     str url = arena_printf(a, "%.*s?hash=%.*s", STR_ARG(path), STR_ARG(d->hash));
     json_builder_add(index, name, JSON_OBJECT_OF(a, JSON_MEMBER("serverRelativeURL", json_string(a, url))));
 }
 
-static void add_openapi(struct pages *p, struct arena *a, const struct resource_registry *reg,
-                        const struct discovery_group *groups, size_t count)
+void ops__build_openapi(struct page_documents *p, const struct resource_registry *reg)
 {
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    struct discovery_group groups[GROUPS_MAX];
+    size_t count = discovery_groups(reg, groups, GROUPS_MAX);
     struct openapi_source source = { reg, openapi_load_meta(a) };
     struct json_builder index;
     json_builder_init(&index, a);
     for (size_t i = 0; i < count; i++)
         add_v3(p, a, &source, &index, &groups[i]);
     const struct json *paths = json_builder_object(&index);
-    (void)add(p, S("/openapi/v3"), JSON_OBJECT_OF(a, JSON_MEMBER("paths", paths)));
-    (void)add(p, S("/openapi/v2"), openapi_v2(a, &source));
+    (void)add(p, S(OPENAPI_V3), JSON_OBJECT_OF(a, JSON_MEMBER("paths", paths)));
+    (void)add(p, S(OPENAPI_V2), openapi_v2(a, &source));
 }
 
 static const struct json *version(struct arena *a)
@@ -108,20 +118,29 @@ static const struct json *version(struct arena *a)
         JSON_MEMBER("platform", json_string(a, S(PLATFORM))));
 }
 
-static const struct json *path_list(const struct pages *p, struct arena *a)
+static void add_path(struct json_builder *b, str path)
 {
-    static const str computed[] = { S_INIT("/healthz"), S_INIT("/livez"), S_INIT("/metrics"), S_INIT("/readyz") };
+    json_builder_add(b, S(""), json_string(b->arena, path));
+}
+
+static const struct json *path_list(const struct page_documents *p, struct arena *a,
+                                    const struct discovery_group *groups, size_t count)
+{
+    static const str computed[] = { S_INIT(OPENAPI_V3), S_INIT(OPENAPI_V2), S_INIT("/healthz"),
+                                    S_INIT("/livez"),   S_INIT("/metrics"), S_INIT("/readyz") };
     struct json_builder b;
     json_builder_init(&b, a);
     for (size_t i = 0; i < p->count; i++)
-        if (!p->documents[i].as.len)
-            json_builder_add(&b, S(""), json_string(a, p->documents[i].path));
+        if (!p->items[i].as.len)
+            add_path(&b, p->items[i].path);
+    for (size_t i = 0; i < count; i++)
+        add_path(&b, arena_printf(a, OPENAPI_V3 "/%.*s", STR_ARG(v3_name(a, &groups[i]))));
     for (size_t i = 0; i < ARRAY_LEN(computed); i++)
-        json_builder_add(&b, S(""), json_string(a, computed[i]));
+        add_path(&b, computed[i]);
     return JSON_OBJECT_OF(a, JSON_MEMBER("paths", json_builder_array(&b)));
 }
 
-void ops__build_documents(struct pages *p, const struct resource_registry *reg)
+void ops__build_documents(struct page_documents *p, const struct resource_registry *reg)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
     struct discovery_group groups[GROUPS_MAX];
@@ -130,7 +149,6 @@ void ops__build_documents(struct pages *p, const struct resource_registry *reg)
     add_aggregated(p, a, reg, false);
     for (size_t i = 0; i < count; i++)
         add_discovery(p, a, reg, &groups[i]);
-    add_openapi(p, a, reg, groups, count);
     (void)add(p, S("/version"), version(a));
-    (void)add(p, S("/"), path_list(p, a));
+    (void)add(p, S("/"), path_list(p, a, groups, count));
 }

@@ -3,6 +3,9 @@
 #ifndef OPS_INTERNAL_H
 #define OPS_INTERNAL_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "apiserver/pages.h"
 #include "base/strbuf.h"
 
@@ -15,18 +18,33 @@ struct page_document {
     str body;
 };
 
+struct page_documents {
+    struct arena *arena;
+    struct page_document *items;
+    size_t count, cap;
+};
+
+/* OpenAPI costs more than the rest of a start together, and many servers are never asked for it. */
+struct page_openapi {
+    pthread_mutex_t lock; /* while they are built; a leaf */
+    atomic_bool is_built;
+    struct page_documents documents; /* constant once is_built */
+};
+
 struct pages {
     struct arena *arena;
-    struct page_document *documents;
-    size_t count, cap;
+    const struct resource_registry *registry;
+    struct page_documents documents;
+    struct page_openapi *openapi;
     struct health_check *checks;
     size_t check_count;
 };
 
 void ops__add_header(struct page_answer *answer, str name, str value);
 
-/* Builds all documents into p->documents. */
-void ops__build_documents(struct pages *p, const struct resource_registry *reg);
+/* Builds all documents but those of OpenAPI into an empty d, which has its arena. */
+void ops__build_documents(struct page_documents *d, const struct resource_registry *reg);
+void ops__build_openapi(struct page_documents *d, const struct resource_registry *reg);
 
 /* /healthz, /livez, /readyz and one check of them; false: no such page. */
 bool ops__serve_health(const struct pages *p, struct arena *a, const struct page_request *req, struct page_answer *ret);

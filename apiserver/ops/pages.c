@@ -19,7 +19,12 @@ struct pages *pages_new(const struct pages_options *options)
     p->check_count = options->check_count;
     for (size_t i = 0; i < options->check_count; i++)
         p->checks[i] = options->checks[i];
-    ops__build_documents(p, options->registry);
+    p->registry = options->registry;
+    p->documents.arena = p->arena;
+    ops__build_documents(&p->documents, p->registry);
+    p->openapi = arena_new_of(p->arena, struct page_openapi);
+    p->openapi->documents.arena = p->arena;
+    (void)pthread_mutex_init(&p->openapi->lock, NULL);
     return p;
 }
 
@@ -27,9 +32,38 @@ void pages_free(struct pages *p)
 {
     if (!p)
         return;
+    (void)pthread_mutex_destroy(&p->openapi->lock);
     arena_free(p->arena);
     mem_free(p);
 }
+
+/* ---- OpenAPI ---------------------------------------------------------------------------------------------------- */
+
+static bool is_openapi(str path)
+{
+    return str_has_prefix(path, S("/openapi/"));
+}
+
+bool pages_is_slow(const struct pages *p, str path)
+{
+    return is_openapi(path) && !atomic_load(&p->openapi->is_built);
+}
+
+/* Whoever asks first builds them, and whoever asks meanwhile waits for that. */
+static const struct page_documents *openapi_documents(const struct pages *p)
+{
+    struct page_openapi *o = p->openapi;
+    if (atomic_load(&o->is_built))
+        return &o->documents;
+    (void)pthread_mutex_lock(&o->lock);
+    if (!atomic_load(&o->is_built))
+        ops__build_openapi(&o->documents, p->registry);
+    atomic_store(&o->is_built, true);
+    (void)pthread_mutex_unlock(&o->lock);
+    return &o->documents;
+}
+
+/* ---- answers ---------------------------------------------------------------------------------------------------- */
 
 void ops__add_header(struct page_answer *answer, str name, str value)
 {
@@ -113,8 +147,9 @@ static bool find_document(const struct pages *p, struct arena *a, const struct p
     str path = req->path;
     if (path.len > 1 && path.ptr[path.len - 1] == '/')
         path.len--;
-    for (size_t i = 0; i < p->count && count < FORMS_MAX; i++) {
-        const struct page_document *d = &p->documents[i];
+    const struct page_documents *documents = is_openapi(path) ? openapi_documents(p) : &p->documents;
+    for (size_t i = 0; i < documents->count && count < FORMS_MAX; i++) {
+        const struct page_document *d = &documents->items[i];
         if (!str_eq(d->path, path))
             continue;
         offers[count] = (struct accept_offer) { S("application/json"), d->as, d->group, d->version };

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The pages that are no resources: discovery (/api, /apis …), OpenAPI (/openapi/v2, /openapi/v3 …), /version, /healthz,
- * /livez, /readyz and /metrics, as plain functions from a request to an answer. Documents are built once in pages_new.
+ * /livez, /readyz and /metrics, as plain functions from a request to an answer. Documents are built once: those of
+ * OpenAPI when somebody asks for the first of them, the others in pages_new.
  *
  * The caller has authenticated and authorised the request, and has checked that its method is GET or HEAD (HEAD: he
- * drops the body). Any thread may call pages_serve; it never blocks, as long as no health check does.
+ * drops the body). Any thread may call pages_serve; it never blocks, as long as no health check does and pages_is_slow
+ * said no.
  */
 #ifndef APISERVER_PAGES_H
 #define APISERVER_PAGES_H
@@ -55,6 +57,10 @@ struct pages;
 struct pages *pages_new(const struct pages_options *options);
 void pages_free(struct pages *p);
 DEFINE_CLEANUP(struct pages *, pages_free, pages_freep);
+
+/* True: pages_serve would take some milliseconds to build documents, so that a loop thread should leave it to another.
+ */
+bool pages_is_slow(const struct pages *p, str path);
 
 /* False: there is no such page (404 is the caller's). Errors such as 406 are answers, with a Status as body. */
 bool pages_serve(const struct pages *p, struct arena *a, const struct page_request *req, struct page_answer *ret);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Discovery and OpenAPI: negotiation, caching, what kubectl relies on, and the whole of it as golden files. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -75,10 +76,58 @@ Test(documents, are_built_quickly)
     struct pages_options options = { .registry = &s.registry };
     int64_t before = clock_process_cpu_ns();
     struct pages *p = pages_new(&options);
+    struct page_request req = { .path = S("/openapi/v3") };
+    struct page_answer answer;
+    cr_assert(pages_serve(p, s.arena, &req, &answer));
     int64_t took = clock_process_cpu_ns() - before;
     pages_free(p);
     cr_log_info("%lld us", (long long)took / 1000);
     cr_assert_lt(took, 500 * NS_PER_MS, "also under sanitizers");
+}
+
+Test(documents, of_openapi_are_built_when_somebody_asks)
+{
+    SITE_AUTO s = site_open();
+    cr_assert_not(pages_is_slow(s.pages, S("/apis")));
+    cr_assert_not(pages_is_slow(s.pages, S("/readyz")));
+    cr_assert(pages_is_slow(s.pages, S("/openapi/v2")));
+    (void)ask(&s, "/apis", "", "");
+    const struct json *paths = json_get(document(&s, "/", ""), S("paths"));
+    cr_assert(pages_is_slow(s.pages, S("/openapi/v3")), "not for the list of paths");
+    for (size_t i = 0; i < json_count(paths); i++)
+        (void)ask(&s, arena_z(s.arena, json_str(paths->items[i])), "", "");
+    cr_assert_not(pages_is_slow(s.pages, S("/openapi/v2")));
+}
+
+struct asker {
+    const struct site *site;
+    pthread_t thread;
+    str body;
+};
+
+static void *ask_openapi(void *arg)
+{
+    struct asker *asker = arg;
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    struct page_request req = { .path = S("/openapi/v2") };
+    struct page_answer answer;
+    if (pages_serve(asker->site->pages, a, &req, &answer))
+        asker->body = answer.body;
+    return NULL;
+}
+
+Test(documents, asked_for_by_many_at_once_are_the_same)
+{
+    SITE_AUTO s = site_open();
+    struct asker askers[8];
+    for (size_t i = 0; i < ARRAY_LEN(askers); i++) {
+        askers[i] = (struct asker) { .site = &s };
+        cr_assert_eq(pthread_create(&askers[i].thread, NULL, ask_openapi, &askers[i]), 0);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(askers); i++)
+        cr_assert_eq(pthread_join(askers[i].thread, NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(askers); i++)
+        cr_assert(askers[i].body.len > 1000 && askers[i].body.ptr == askers[0].body.ptr, "built once");
 }
 
 Test(documents, answer_304_to_who_has_them)
