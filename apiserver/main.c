@@ -88,9 +88,11 @@ static int run_server(const struct options *o)
     return 0;
 }
 
-static const char *store_path(struct arena *a, const struct options *o)
+/* NULL: the error says why. */
+static const char *store_path(struct arena *a, const struct options *o, struct error *err)
 {
-    return arena_printf(a, "%s/store.db", o->data_dir).ptr;
+    const char *path = arena_printf(a, "%s/store.db", o->data_dir).ptr;
+    return o->storage && storage_file_of(a, str_from(o->storage), &path, err) < 0 ? NULL : path;
 }
 
 static int complain(const struct error *err)
@@ -102,9 +104,10 @@ static int complain(const struct error *err)
 static int run_snapshot(struct arena *a, const struct options *o, const char *to)
 {
     struct error err;
-    if (storage_snapshot(store_path(a, o), to, &err) < 0)
+    const char *path = store_path(a, o, &err);
+    if (!path || storage_snapshot(path, to, &err) < 0)
         return complain(&err);
-    printf("snapshot of %s written to %s\n", store_path(a, o), to);
+    printf("snapshot of %s written to %s\n", path, to);
     return 0;
 }
 
@@ -122,11 +125,17 @@ static int set_aside(struct arena *a, const char *path, struct error *err)
     return 0;
 }
 
+static const char *folder_of(struct arena *a, const char *path)
+{
+    ptrdiff_t slash = str_rindex(str_from(path), '/');
+    return slash < 0 ? "." : arena_z(a, str_of(path, slash > 0 ? (size_t)slash : 1));
+}
+
 static int run_restore(struct arena *a, const struct options *o, const char *from)
 {
-    const char *path = store_path(a, o);
     struct error err;
-    if (fs_mkdir_all(o->data_dir, 0711, &err) < 0)
+    const char *path = store_path(a, o, &err);
+    if (!path || fs_mkdir_all(folder_of(a, path), 0711, &err) < 0)
         return complain(&err);
     if (fs_exists(path)) {
         if (!o->is_forced) {

@@ -15,6 +15,13 @@ static const char *const controller_names[] = { "*", "clusters", "-clusters", "b
         .help = "Folder of everything: the store, certificates, admin.kubeconfig, and the instances with their data."  \
     }
 
+#define STORAGE_OPTION                                                                                                 \
+    {                                                                                                                  \
+        .name = "storage", CLI_TEXT_AT(struct options, storage), .value = "URL", .group = "Storage",                   \
+        .help = "Where objects are kept: sqlite:FILE, or memory: for trials that forget everything. Default: "         \
+                "sqlite:DIR/store.db."                                                                                 \
+    }
+
 static const struct cli_option server_options[] = {
     { .name = "standalone",
       CLI_BOOL_AT(struct options, is_standalone),
@@ -108,12 +115,7 @@ static const struct cli_option server_options[] = {
       .help = "A watch without a time of its own lasts between one and two times this." },
 
     DATA_DIR_OPTION,
-    { .name = "storage",
-      CLI_TEXT_AT(struct options, storage),
-      .value = "URL",
-      .group = "Storage",
-      .help = "Where objects are kept: sqlite:FILE, or memory: for trials that forget everything. Default: "
-              "sqlite:DIR/store.db." },
+    STORAGE_OPTION,
 
     { .name = "controllers",
       CLI_LIST_AT(struct options, controllers),
@@ -173,10 +175,12 @@ static const struct cli_option server_options[] = {
 
 static const struct cli_option snapshot_options[] = {
     DATA_DIR_OPTION,
+    STORAGE_OPTION,
 };
 
 static const struct cli_option restore_options[] = {
     DATA_DIR_OPTION,
+    STORAGE_OPTION,
     { .name = "force",
       CLI_BOOL_AT(struct options, is_forced),
       .group = "Storage",

@@ -6,7 +6,12 @@
 #ifndef STORAGE_RESTORE_H
 #define STORAGE_RESTORE_H
 
+#include "base/arena.h"
 #include "base/error.h"
+#include "base/str.h"
+
+/* The file behind a URL of storage_open; ERRC_UNSUPPORTED when there is none. */
+int storage_file_of(struct arena *a, str url, const char **ret_path, struct error *err) MUST_USE;
 
 /*
  * A consistent copy of the store at path `from`, durable when this returns, as one plain file that only its owner can

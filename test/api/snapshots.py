@@ -25,6 +25,7 @@ def state(server):
 
 
 def snapshot_under_load(tap, server, path):
+    kept = server.call("POST", SECRETS, live.secret("kept")).json["metadata"]["resourceVersion"]
     writers = [Writer(server, SECRETS, f"w{i}", lambda name, step: live.secret(name, str(step))) for i in range(3)]
     live.until(lambda: sum(w.count for w in writers) > 200, "writes", 60)
     before = server.revision()
@@ -35,22 +36,22 @@ def snapshot_under_load(tap, server, path):
         writer.stop()
     tap.check("a snapshot is made while writes go on", done.returncode == 0 and path in done.stdout, done)
     tap.check("writes were not refused meanwhile", not any(w.complaints or w.doubtful for w in writers), [w.complaints for w in writers])
-    return writers, before, after
+    return history(writers) | {"kept": {int(kept)}}, before, after
 
 
 def history(writers):
-    """name: {version: exists afterwards} of every acknowledged write."""
+    """name: the versions of every acknowledged write."""
     return {name: {version for _, version in log if version} for w in writers for name, log in w.log.items()}
 
 
-def restore(tap, old, path, writers, before, after):
-    new = live.Server()
+def restore(tap, old, new, path, taken):
+    versions, before, after = taken
     newest, newest_revision = state(old)
     done = run("restore", "--data-dir", new.folder, path)
     tap.check("it is restored into a new folder", done.returncode == 0, done)
     informer = Informer(old, SECRETS)
     live.until(lambda: informer.version, "the informer", 10)
-    token = old.call("GET", SECRETS + "?limit=2").json["metadata"]["continue"]
+    token = old.call("GET", "/api/v1/namespaces?limit=1").json["metadata"]["continue"]
     old.stop()
     new.port = old.port
     # Its clients find another server at the same address, with the same credentials.
@@ -58,7 +59,6 @@ def restore(tap, old, path, writers, before, after):
     subprocess.run(["cp", "-a", os.path.join(old.folder, "pki"), new_pki], check=True)
     new.start()
     restored, revision = state(new)
-    versions = history(writers)
     tap.check("each object is one that was acknowledged", restored and all(v in versions[n] for n, (v, _) in restored.items()), restored)
     tap.check("all of one moment: nothing newer than the snapshot, nothing older missing",
               all(max((x for x in versions[n] if x <= before), default=0) <= v <= after for n, (v, _) in restored.items()) and
@@ -70,7 +70,7 @@ def restore(tap, old, path, writers, before, after):
     tap.check("a watch that goes on where it was is told 410", b'"code":410' in answer.body and b"Expired" in answer.body, answer)
     answer = new.call("GET", f"{SECRETS}?resourceVersion={newest_revision}&resourceVersionMatch=Exact")
     tap.check("so is a list of exactly that version", answer.status == 410, answer)
-    answer = new.call("GET", f"{SECRETS}?limit=2&continue={token}")
+    answer = new.call("GET", f"/api/v1/namespaces?limit=1&continue={token}")
     tap.check("so is a list that goes on", answer.status == 410, answer)
     answer = new.call("GET", f"{SECRETS}?resourceVersion={newest_revision}&resourceVersionMatch=NotOlderThan")
     tap.check("a list that wants something not older gets what there is", answer.status == 200, answer)
@@ -87,7 +87,6 @@ def restore(tap, old, path, writers, before, after):
                {key.partition("/")[2]: stamp for key, stamp in informer.store.items()} == state(new)[0], "the informer to start anew", 20)
     tap.check("an informer starts anew and has what is there", not informer.complaints, informer.complaints, informer.counts)
     informer.stop()
-    return new
 
 
 def misuse(tap, server, path):
@@ -122,13 +121,36 @@ def misuse(tap, server, path):
     tap.check("a snapshot of a restored store works", done.returncode == 0, done)
 
 
+def elsewhere(tap, path):
+    """--storage means the same to all three commands."""
+    server = live.Server()
+    file = os.path.join(server.work, "elsewhere", "objects.db")
+    storage = f"--storage=sqlite:{file}"
+    done = run("restore", "--data-dir", server.folder, storage, path)
+    tap.check("a snapshot is restored to where --storage says", done.returncode == 0 and os.path.exists(file) and
+              not os.path.exists(server.folder), done)
+    try:
+        server.start(storage)
+        tap.check("the server starts with it there", server.call("GET", f"{SECRETS}/kept").status == 200)
+        done = run("snapshot", "--data-dir", server.folder, storage, os.path.join(server.work, "out"))
+        tap.check("a snapshot is taken of what --storage says", done.returncode == 0 and file in done.stdout, done)
+        done = run("snapshot", "--data-dir", server.folder, "--storage=memory:", os.path.join(server.work, "none"))
+        tap.check("memory has no snapshot", done.returncode == 1 and "memory:" in done.stdout, done)
+    finally:
+        server.remove()
+
+
 def test(tap, server):
     path = os.path.join(server.work, "snapshot.db")
-    writers, before, after = snapshot_under_load(tap, server, path)
-    new = restore(tap, server, path, writers, before, after)
-    misuse(tap, new, path)
-    tap.check("the restored server stops with 0", new.stop() == 0, new.log())
-    new.remove()
+    taken = snapshot_under_load(tap, server, path)
+    new = live.Server()
+    try:
+        restore(tap, server, new, path, taken)
+        misuse(tap, new, path)
+        tap.check("the restored server stops with 0", new.stop() == 0, new.log())
+    finally:
+        new.remove()
+    elsewhere(tap, path)
     server.start()
 
 

@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import re
 import select
 import shutil
@@ -80,6 +81,19 @@ class Answer:
         return f"{self.status} {self.headers} {self.body[:2000]!r}"
 
 
+def free_port():
+    """One below those that the kernel gives to clients: while a server restarts nobody else may come to sit on its port."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        first = int(file.read().split()[0])
+    for _ in range(100):
+        port = random.randrange(10000, max(first, 10001))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    return 0
+
+
 class Server:
     """One server with its data folder; the same port over restarts."""
 
@@ -90,7 +104,7 @@ class Server:
         self.folder = folder or os.path.join(self.work, "data")
         self.log_path = os.path.join(self.work, "server.log")
         self.process = None
-        self.port = 0
+        self.port = free_port()
         self.connection = None
 
     def spawn(self, *more):
