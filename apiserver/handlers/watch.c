@@ -307,8 +307,9 @@ static const struct status *too_old(struct arena *a, const struct error *err)
 static void start_sending(struct api_watch *w, const struct list_options *options)
 {
     struct error err;
-    if (options->has_version && options->version != 0 && !options->send_initial_events) {
-        if (!load_replay(w, options->version, &err)) {
+    if (!options->send_initial_events && (options->version != 0 || options->refuses_initial_events)) {
+        rv from = options->version != 0 ? options->version : store_revision(w->fanout->resource->store);
+        if (!load_replay(w, from, &err)) {
             CLEANUP(arena_freep) struct arena *a = arena_new();
             end_with_error(w, too_old(a, &err));
             return;

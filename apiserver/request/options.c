@@ -107,6 +107,7 @@ struct status *list_options_parse(struct arena *a, const struct query *q, bool i
         ret->match = MATCH_NOT_OLDER_THAN;
     ret->allow_bookmarks = query_bool(q, S("allowWatchBookmarks"));
     ret->send_initial_events = is_watch && query_bool(q, S("sendInitialEvents"));
+    ret->refuses_initial_events = is_watch && query_has(q, S("sendInitialEvents")) && !ret->send_initial_events;
     return NULL;
 }
 

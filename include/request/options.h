@@ -24,7 +24,8 @@ struct list_options {
     enum version_match match;
     bool allow_bookmarks;
     bool send_initial_events;
-    int64_t timeout_seconds; /* 0: unset */
+    bool refuses_initial_events; /* sendInitialEvents=false: even without a version nothing is said of what exists */
+    int64_t timeout_seconds;     /* 0: unset */
 };
 struct status *list_options_parse(struct arena *a, const struct query *q, bool is_watch, struct list_options *ret);
 

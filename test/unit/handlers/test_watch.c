@@ -170,6 +170,23 @@ Test(watch, initial_events_without_bookmarks_have_no_mark)
     env_watch_close(w);
 }
 
+Test(watch, without_initial_events_it_begins_now_also_without_a_version)
+{
+    static const char *const versions[] = { "", "&resourceVersion=", "&resourceVersion=0" };
+    (void)env_cluster(env, "a");
+    for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+        struct env_watch *w = open_watch(arena_printf(env->arena,
+                                                      ALL "&sendInitialEvents=false&resourceVersionMatch=NotOlderThan"
+                                                          "&allowWatchBookmarks=true%s",
+                                                      versions[i])
+                                             .ptr);
+        cr_assert(env_watch_is_quiet(w));
+        (void)label("a", i % 2 ? "\"x\"" : "\"y\"");
+        check_frame(w, "MODIFIED", "a");
+        env_watch_close(w);
+    }
+}
+
 Test(watch, initial_events_of_the_future_time_out)
 {
     struct env_watch *w = open_watch(
