@@ -33,13 +33,10 @@ static int add_finalizer(struct cluster_runtime *c, struct arena *a, const struc
     return kube_merge_patch(c->manager->client, a, path__cluster(a, c, S("")), patch, NULL, err);
 }
 
-/* The pass cannot see the cluster: what waits is not kept waiting, and people learn why where trying again may not
- * help.
- */
+/* The pass cannot see the cluster: people learn why where trying again may not help. */
 static void say_unseen(struct cluster_runtime *c, struct arena *a, const struct json *object, int result,
                        const struct error *err)
 {
-    actions__expire(c);
     if (result == ERRC_EXISTS || result == ERRC_INVALID || result == ERRC_DENIED || result == ERRC_INTERNAL)
         status__say_blocked(c, a, object, arena_str(a, str_from(err->text)));
 }
@@ -79,6 +76,8 @@ static int pass_over(struct cluster_runtime *c, struct arena *a, const struct js
     int acted = act__steps(c, a, &view, &plan, err);
     if (plan.look_again_ms)
         workqueue_add_after(m->queue, str_from(c->key), plan.look_again_ms);
+    if (acted == 0 && plan_changes_primary(&plan))
+        return 0; /* the view is of before: the next pass shows what came of it */
     if (acted == ERRC_CANCELLED)
         return acted;                        /* the server stops: no news for people */
     if (acted < 0 && acted != ERRC_CONFLICT) /* what stands in the way is what people want to read */
@@ -142,6 +141,8 @@ static void *publish(void *arg)
         str key;
         if (!workqueue_get(m->publish, a, &key))
             return NULL;
+        actions__expire(m, key);
+        status__publish(m, key);
         instances__publish(m, key);
         workqueue_done(m->publish, key);
     }

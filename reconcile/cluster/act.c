@@ -11,13 +11,6 @@
 
 #define COMMAND_DEADLINE_MS 5000
 
-static struct platform_instance platform_of(const struct cluster_view *v, const struct record_instance *in)
-{
-    return (struct platform_instance) {
-        .namespace_ = v->namespace_, .cluster = v->name, .cluster_uid = v->uid, .name = in->name, .at = in->at
-    };
-}
-
 /* Placements of every instance of every cluster: addresses are not given twice. */
 static int all_placements(struct manager *m, struct arena *a, struct placement **ret, size_t *ret_count,
                           struct error *err)
@@ -47,8 +40,7 @@ static int all_placements(struct manager *m, struct arena *a, struct placement *
 }
 
 /* Adds one instance to r (not yet saved), on a free place. */
-static int add_instance(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, struct record *r,
-                        struct error *err)
+static int add_instance(struct cluster_runtime *c, struct arena *a, struct record *r, struct error *err)
 {
     struct placement *taken = NULL;
     size_t count = 0;
@@ -63,7 +55,7 @@ static int add_instance(struct cluster_runtime *c, struct arena *a, const struct
         all[count++] = r->instances[i].at;
     struct record_instance in = { .serial = r->next_serial };
     in.name = arena_printf(a, "%s-%lld", c->name, (long long)in.serial);
-    const struct platform_instance p = platform_of(v, &in);
+    const struct platform_instance p = runtime__platform(c, &in);
     result = c->manager->platform.ops->place(c->manager->platform.self, a, &p, all, count, &in.at, err);
     if (result < 0)
         return result;
@@ -85,7 +77,7 @@ static int create_placed(struct cluster_runtime *c, struct arena *a, struct clus
                         .next_serial = 1,
                         .postgres_major = v->spec.postgres_major };
     for (int64_t i = 0; i < v->spec.instances; i++) {
-        int result = add_instance(c, a, v, &r, err);
+        int result = add_instance(c, a, &r, err);
         if (result < 0)
             return result;
     }
@@ -115,7 +107,7 @@ static int launch(struct cluster_runtime *c, const struct cluster_view *v, str n
     int r = secrets__identity(c, in, &pair, err);
     if (r < 0)
         return r;
-    const struct platform_instance p = platform_of(v, in);
+    const struct platform_instance p = runtime__platform(c, in);
     const struct platform_identity identity = { .ca_pem = c->ca.certificate_pem,
                                                 .certificate_pem = pair.certificate_pem,
                                                 .private_key_pem = pair.private_key_pem };
@@ -149,7 +141,7 @@ static bool edit_record(struct cluster_runtime *c, struct arena *a, struct clust
     struct record *r = &v->record;
     *ret_result = 0;
     switch (s->kind) {
-    case STEP_ADD_INSTANCE: *ret_result = add_instance(c, a, v, r, err); return true;
+    case STEP_ADD_INSTANCE: *ret_result = add_instance(c, a, r, err); return true;
     case STEP_SET_INITIALIZED:
         r->is_initialized = true;
         r->system_identifier = view_instance(v, s->instance)->link.status.system_identifier;
@@ -158,10 +150,8 @@ static bool edit_record(struct cluster_runtime *c, struct arena *a, struct clust
     case STEP_SET_SYNC: record_push_sync(a, r, s->sync); return true;
     case STEP_FORGET_SYNC: record_forget_old_sync(a, r); return true;
     case STEP_FORGET_RESTART: r->restart_id = r->restart_instance = S(""); return true;
-    case STEP_MARK_REMOVING:
-        record_set_removing(a, r, s->instance);
-        record_remove_member(a, r, s->instance);
-        return true;
+    case STEP_MARK_REMOVING: record_set_removing(a, r, s->instance, true); return true;
+    case STEP_DROP_MEMBER: record_remove_member(a, r, s->instance); return true;
     default: return false;
     }
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * POST …/switchover, /failover, /restart, /backup: the API hands them over, the worker that has the cluster's key
- * admits them against the newest view, and answers when they are done or refused. One change of primary at a time.
+ * admits them against the newest view, and answers when they are done or refused. One change of primary at a time. The
+ * publisher's thread answers what takes too long, so that no answer depends on what a worker is waiting for.
  */
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rand.h"
@@ -16,48 +19,92 @@ enum outcome {
     OUTCOME_TRIED, /* the record was or may have been changed: what follows is for a pass that sees it */
 };
 
-static void answer(struct pending_action *p, int code, const struct json *body)
+/* True for whoever answers it: the worker, or the clock. */
+static bool claim(struct cluster_runtime *c, struct pending_action *p)
 {
-    p->done(p->done_self, code, body, NULL);
+    pthread_mutex_lock(&c->lock);
+    bool is_first = !p->is_answered;
+    p->is_answered = true;
+    c->changes -= is_first && p->is_change;
+    pthread_mutex_unlock(&c->lock);
+    return is_first;
+}
+
+static bool is_answered(struct cluster_runtime *c, const struct pending_action *p)
+{
+    pthread_mutex_lock(&c->lock);
+    bool result = p->is_answered;
+    pthread_mutex_unlock(&c->lock);
+    return result;
+}
+
+/* Whoever answers for the clock must not say that nothing was changed once this is set. False: it was answered. */
+static bool set_begun(struct cluster_runtime *c, struct pending_action *p, bool has_begun)
+{
+    pthread_mutex_lock(&c->lock);
+    bool is_open = !p->is_answered;
+    p->has_begun = has_begun;
+    pthread_mutex_unlock(&c->lock);
+    return is_open;
 }
 
 /* It was answered. */
 static void action_free(struct cluster_runtime *c, struct pending_action *p)
 {
     pthread_mutex_lock(&c->lock);
-    c->changes -= p->is_change;
+    list_remove(&p->in_all);
     pthread_mutex_unlock(&c->lock);
     arena_free(p->arena);
 }
 
-static void refuse(struct pending_action *p, enum status_reason reason, const struct cluster_runtime *c,
-                   const char *why)
+void actions__answer(struct cluster_runtime *c, struct pending_action *p, int code, const struct json *body)
 {
-    struct status *s;
-    if (reason == STATUS_CONFLICT)
-        s = status_conflict(p->arena, S("postgres.example.io"), S("postgresclusters"), str_from(c->name),
-                            str_from(why));
-    else
-        s = status_new(p->arena, reason, "%s", why);
-    p->done(p->done_self, 0, NULL, s);
+    if (claim(c, p))
+        p->done(p->done_self, code, body, NULL);
 }
 
-/* With c->lock held. False: refused, since another change is being worked on. */
-static bool enqueue(struct cluster_runtime *c, struct pending_action *p)
+static struct status *refusal_of(struct arena *a, enum status_reason reason, str cluster, str why)
 {
-    if (p->is_change && c->changes > 0 && !json_bool_at(p->body, "force", false))
-        return false;
+    return reason == STATUS_CONFLICT ? status_conflict(a, S("postgres.example.io"), S("postgresclusters"), cluster, why)
+                                     : status_new(a, reason, "%.*s", STR_ARG(why));
+}
+
+void actions__refuse(struct cluster_runtime *c, struct pending_action *p, enum status_reason reason, str why)
+{
+    if (claim(c, p))
+        p->done(p->done_self, 0, NULL, refusal_of(p->arena, reason, str_from(c->name), why));
+}
+
+void actions__note_change(struct cluster_runtime *c, const struct record *r)
+{
+    pthread_mutex_lock(&c->lock);
+    c->changing[0] = '\0';
+    if (r)
+        (void)snprintf(c->changing, sizeof(c->changing),
+                       "a change of primary is under way (term %lld: %.*s): wait until it is done", (long long)r->term,
+                       STR_ARG(str_first(r->primary.len ? r->last_reason : r->reason, 120)));
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* With c->lock held. Not NULL: refused at once, since something else is being worked on. */
+static const char *enqueue(struct cluster_runtime *c, struct pending_action *p)
+{
+    bool is_forced = json_bool_at(p->body, "force", false);
+    if (!is_forced && c->changing[0])
+        return arena_str(p->arena, str_from(c->changing)).ptr;
+    if (p->is_change && c->changes > 0 && !is_forced)
+        return "a change of primary is under way: wait until it is done";
     c->changes += p->is_change;
+    list_add_tail(&c->actions, &p->in_all);
     struct pending_action **end = &c->pending;
     while (*end)
         end = &(*end)->next;
     *end = p;
-    return true;
+    return NULL;
 }
 
-void actions__submit(void *self, const struct action_request *request, action_done_fn done, void *done_self)
+static struct pending_action *action_new(const struct action_request *request, action_done_fn done, void *done_self)
 {
-    struct manager *m = self;
     struct arena *a = arena_new();
     struct pending_action *p = arena_new_of(a, struct pending_action);
     *p = (struct pending_action) { .arena = a,
@@ -69,31 +116,40 @@ void actions__submit(void *self, const struct action_request *request, action_do
                                    .done = done,
                                    .done_self = done_self };
     p->is_change = !p->is_dry_run && (str_eq(p->action, S("switchover")) || str_eq(p->action, S("failover")));
+    return p;
+}
+
+void actions__submit(void *self, const struct action_request *request, action_done_fn done, void *done_self)
+{
+    struct manager *m = self;
+    struct pending_action *p = action_new(request, done, done_self);
+    CLEANUP(arena_freep) struct arena *a = arena_new();
     str key = arena_printf(a, "%.*s/%.*s", STR_ARG(request->namespace_), STR_ARG(request->name));
-    bool is_taken = false;
+    const char *why = NULL;
     pthread_mutex_lock(&m->lock);
     struct cluster_runtime *c = m->is_stopping || !m->runs_clusters ? NULL : map_get(m->runtimes, key);
     if (c) {
         pthread_mutex_lock(&c->lock);
-        is_taken = enqueue(c, p);
-        workqueue_add(m->queue, key); /* with the lock: the key lies in p, which a worker may answer and free */
+        why = enqueue(c, p);
         pthread_mutex_unlock(&c->lock);
     }
     pthread_mutex_unlock(&m->lock);
-    if (is_taken)
+    if (c && !why) { /* p is the worker's by now */
+        workqueue_add(m->queue, key);
+        workqueue_add_after(m->publish, key, ACTION_DEADLINE_MS + 1);
         return;
+    }
     struct status *s;
-    if (c) {
-        s = status_conflict(a, S("postgres.example.io"), S("postgresclusters"), request->name,
-                            S("a change of primary is under way: wait until it is done"));
+    if (why) {
+        s = refusal_of(p->arena, STATUS_CONFLICT, request->name, str_from(why));
     } else {
-        s = status_new(a, STATUS_SERVICE_UNAVAILABLE,
+        s = status_new(p->arena, STATUS_SERVICE_UNAVAILABLE,
                        m->runs_clusters ? "the cluster is not being reconciled yet: try again in a moment"
                                         : "the cluster controller does not run on this server (--controllers)");
         s->retry_after_seconds = m->runs_clusters ? 1 : 0; /* no controller: waiting does not help */
     }
     done(done_self, 0, NULL, s);
-    arena_free(a);
+    arena_free(p->arena);
 }
 
 void actions__refuse_all(struct cluster_runtime *c, const char *why)
@@ -103,19 +159,69 @@ void actions__refuse_all(struct cluster_runtime *c, const char *why)
     pthread_mutex_unlock(&c->lock);
     while (p) {
         struct pending_action *next = p->next;
-        refuse(p, STATUS_SERVICE_UNAVAILABLE, c, why);
+        actions__refuse(c, p, STATUS_SERVICE_UNAVAILABLE, str_from(why));
         action_free(c, p);
         p = next;
     }
 }
 
-static void refuse_late(struct cluster_runtime *c, struct pending_action *p)
+/* ---- the clock ----------------------------------------------------------------------------------------------- */
+
+struct overdue {
+    action_done_fn done;
+    void *self;
+    bool has_begun;
+};
+
+/* Claims one that is overdue, as claim() does. *next_ms: when the next one will be. */
+static bool find_overdue(struct manager *m, str key, struct overdue *ret, int64_t *next_ms)
 {
-    refuse(p, STATUS_TIMEOUT, c,
-           p->has_begun
-               ? "the change of primary is not finished yet; it goes on: see the status and events of the cluster"
-               : "it could not begin in time, and nothing was changed: see the status of the cluster");
+    bool found = false;
+    *next_ms = 0;
+    pthread_mutex_lock(&m->lock);
+    struct cluster_runtime *c = map_get(m->runtimes, key);
+    if (!c) {
+        pthread_mutex_unlock(&m->lock);
+        return false;
+    }
+    pthread_mutex_lock(&c->lock);
+    pthread_mutex_unlock(&m->lock);
+    LIST_FOREACH (&c->actions, it) {
+        struct pending_action *p = LIST_ENTRY(it, struct pending_action, in_all);
+        int64_t left_ms = deadline_left_ms(p->deadline_ns);
+        if (p->is_answered)
+            continue;
+        if (left_ms == 0 && !found) {
+            found = true;
+            p->is_answered = true;
+            c->changes -= p->is_change;
+            *ret = (struct overdue) { p->done, p->done_self, p->has_begun };
+        } else if (*next_ms == 0 || left_ms < *next_ms) {
+            *next_ms = left_ms + 1;
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    return found;
 }
+
+void actions__expire(struct manager *m, str key)
+{
+    struct overdue o;
+    int64_t next_ms;
+    while (find_overdue(m, key, &o, &next_ms)) {
+        CLEANUP(arena_freep) struct arena *a = arena_new();
+        o.done(o.self, 0, NULL,
+               status_new(a, STATUS_TIMEOUT,
+                          o.has_begun ? "the change of primary is not finished yet; it goes on: see the status and "
+                                        "events of the cluster"
+                                      : "it could not begin in time, and nothing was changed: see the status of the "
+                                        "cluster"));
+    }
+    if (next_ms)
+        workqueue_add_after(m->publish, key, next_ms);
+}
+
+/* ---- what the worker does ------------------------------------------------------------------------------------ */
 
 static const struct json *result_of(struct arena *a, str from, str to, int64_t term, const struct json *lost,
                                     str message)
@@ -126,7 +232,7 @@ static const struct json *result_of(struct arena *a, str from, str to, int64_t t
 }
 
 /* A change that an action began: answered when the new primary takes writes. */
-static bool finish_change(const struct cluster_view *v, struct pending_action *p, const struct cluster_runtime *c)
+static bool finish_change(const struct cluster_view *v, struct pending_action *p, struct cluster_runtime *c)
 {
     const struct record *r = &v->record;
     const struct instance_view *primary = view_primary(v);
@@ -139,12 +245,11 @@ static bool finish_change(const struct cluster_view *v, struct pending_action *p
             a, "%.*s had everything that %.*s had written, so %.*s stays primary (term %lld)",
             STR_ARG(target.len ? arena_printf(a, "\"%.*s\" was not seen to", STR_ARG(target)) : S("no standby")),
             STR_ARG(r->last_from), STR_ARG(r->last_from), (long long)r->last_term);
-        refuse(p, STATUS_CONFLICT, c, why.ptr);
+        actions__refuse(c, p, STATUS_CONFLICT, why);
         return true;
     }
-    answer(p, 200,
-           result_of(a, r->last_from, r->last_to, r->last_term, record_loss_json(a, r),
-                     arena_printf(a, "%.*s is primary; %.*s", STR_ARG(r->last_to), STR_ARG(record_loss_text(a, r)))));
+    str message = arena_printf(a, "%.*s is primary; %.*s", STR_ARG(r->last_to), STR_ARG(record_loss_text(a, r)));
+    actions__answer(c, p, 200, result_of(a, r->last_from, r->last_to, r->last_term, record_loss_json(a, r), message));
     return true;
 }
 
@@ -157,9 +262,11 @@ static void try_change(struct cluster_runtime *c, struct arena *a, struct cluste
     p->tried_term = v->record.term + (v->record.primary.len ? 1 : 0);
     str version = v->record.resource_version;
     struct error err;
+    if (!set_begun(c, p, true))
+        return; /* the clock was faster, and said that nothing was changed */
     int r = change__begin(c, a, v, step, &err);
     /* Else it is admitted again; or seen as begun, should the write have come through without an answer. */
-    p->has_begun = !str_eq(version, v->record.resource_version);
+    (void)set_begun(c, p, !str_eq(version, v->record.resource_version));
     if (r < 0) /* the record may say that it is under way: the next passes go on, the answer waits */
         log_warn("change of primary is delayed", LOG_Z("cluster", c->key), LOG_ERROR(&err));
     workqueue_add_after(c->manager->queue, str_from(c->key), r < 0 ? 100 : 0);
@@ -176,12 +283,12 @@ static enum outcome begin_change(struct cluster_runtime *c, struct arena *a, str
     struct error err;
     int r = plan_admit_change(a, v, &wish, &step, &err);
     if (r < 0) {
-        refuse(p, STATUS_CONFLICT, c, err.text);
+        actions__refuse(c, p, STATUS_CONFLICT, str_from(err.text));
         return OUTCOME_ANSWERED;
     }
     if (p->is_dry_run) {
-        answer(
-            p, 200,
+        actions__answer(
+            c, p, 200,
             result_of(a, v->record.primary, step.instance, v->record.term + 1, NULL, S("dry run: this would be done")));
         return OUTCOME_ANSWERED;
     }
@@ -198,22 +305,41 @@ static const char *why_no_restart(struct arena *a, const struct cluster_view *v,
         return arena_printf(a, "there is no instance \"%.*s\"", STR_ARG(only)).ptr;
     if (v->spec.is_paused)
         return "the cluster is paused: set spec.paused to false first";
-    if (v->record.primary.len == 0)
+    if (v->is_changing)
         return "a change of primary is under way: wait until it is done";
     if (v->record.restart_id.len)
         return "a restart is under way: wait until it is done";
     return NULL;
 }
 
-static void request_restart(struct cluster_runtime *c, struct arena *a, struct cluster_view *v,
-                            struct pending_action *p)
+/* False: another edit of the record was faster, so it is for the next pass. */
+static bool order_restart(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, str only,
+                          struct pending_action *p)
+{
+    struct record r = v->record;
+    struct error err;
+    char id[37];
+    rand_uuid(id);
+    r.restart_id = arena_str(a, str_from(id));
+    r.restart_instance = arena_str(a, only);
+    r.restart_serial = r.next_serial;
+    int result = record__save(c->manager, a, &r, &err);
+    if (result == 0)
+        v->record = r;
+    else if (result != ERRC_CONFLICT)
+        actions__refuse(c, p, STATUS_SERVICE_UNAVAILABLE, str_from(err.text));
+    workqueue_add(c->manager->queue, str_from(c->key));
+    return result != ERRC_CONFLICT;
+}
+
+static enum outcome request_restart(struct cluster_runtime *c, struct arena *a, struct cluster_view *v,
+                                    struct pending_action *p)
 {
     str only = json_str_at(p->body, "instance");
-    struct error err;
     const char *why = why_no_restart(a, v, only);
     if (why) {
-        refuse(p, STATUS_CONFLICT, c, why);
-        return;
+        actions__refuse(c, p, STATUS_CONFLICT, str_from(why));
+        return OUTCOME_ANSWERED;
     }
     struct json_builder order; /* standbys, then the primary */
     json_builder_init(&order, a);
@@ -223,25 +349,13 @@ static void request_restart(struct cluster_runtime *c, struct arena *a, struct c
             if (str_eq(name, v->record.primary) == (round == 1) && (only.len == 0 || str_eq(only, name)))
                 json_builder_add(&order, S(""), json_string(a, name));
         }
-    if (!p->is_dry_run) {
-        struct record r = v->record;
-        char id[37];
-        rand_uuid(id);
-        r.restart_id = arena_str(a, str_from(id));
-        r.restart_instance = arena_str(a, only);
-        r.restart_serial = r.next_serial;
-        if (record__save(c->manager, a, &r, &err) < 0) {
-            refuse(p, STATUS_SERVICE_UNAVAILABLE, c, err.text);
-            return;
-        }
-        v->record = r;
-        workqueue_add(c->manager->queue, str_from(c->key));
-    }
-    answer(p, 200,
-           JSON_OBJECT_OF(
-               a, JSON_MEMBER("instances", json_builder_array(&order)),
-               JSON_MEMBER("message", json_string(a, p->is_dry_run ? S("dry run: these would restart, one at a time")
-                                                                   : S("restarting, one at a time")))));
+    if (!p->is_dry_run && !order_restart(c, a, v, only, p))
+        return OUTCOME_TRIED;
+    str message = p->is_dry_run ? S("dry run: these would restart, one at a time") : S("restarting, one at a time");
+    actions__answer(c, p, 200,
+                    JSON_OBJECT_OF(a, JSON_MEMBER("instances", json_builder_array(&order)),
+                                   JSON_MEMBER("message", json_string(a, message))));
+    return OUTCOME_ANSWERED;
 }
 
 static enum outcome work_on(struct cluster_runtime *c, struct arena *a, struct cluster_view *v,
@@ -249,12 +363,13 @@ static enum outcome work_on(struct cluster_runtime *c, struct arena *a, struct c
 {
     const struct record *r = &v->record;
     /* Its write came through although the answer said otherwise. */
-    p->has_begun |= p->tried_term && r->term >= p->tried_term && (r->primary.len == 0 || r->last_term >= p->tried_term);
+    if (p->tried_term && r->term >= p->tried_term && (r->primary.len == 0 || r->last_term >= p->tried_term))
+        (void)set_begun(c, p, true);
     if (p->has_begun)
         return finish_change(v, p, c) ? OUTCOME_ANSWERED : OUTCOME_WAITS;
     if (str_eq(p->action, S("restart")))
-        request_restart(c, a, v, p);
-    else if (str_eq(p->action, S("backup")))
+        return request_restart(c, a, v, p);
+    if (str_eq(p->action, S("backup")))
         backups__request(c, a, v, p);
     else
         return begin_change(c, a, v, p);
@@ -289,38 +404,15 @@ bool actions__work(struct cluster_runtime *c, struct arena *a, struct cluster_vi
         struct pending_action *p = list;
         list = p->next;
         p->next = NULL;
-        enum outcome outcome = is_current ? work_on(c, a, v, p) : OUTCOME_WAITS;
+        enum outcome outcome = !is_current ? OUTCOME_WAITS : is_answered(c, p) ? OUTCOME_ANSWERED : work_on(c, a, v, p);
         is_current = is_current && outcome != OUTCOME_TRIED;
-        if (outcome != OUTCOME_ANSWERED && deadline_has_passed(p->deadline_ns)) {
-            refuse_late(c, p);
-            outcome = OUTCOME_ANSWERED;
-        }
         if (outcome == OUTCOME_ANSWERED) {
             action_free(c, p);
             continue;
         }
         *keep_end = p;
         keep_end = &p->next;
-        workqueue_add_after(c->manager->queue, str_from(c->key), deadline_left_ms(p->deadline_ns) + 1);
     }
     put_back(c, keep);
     return is_current;
-}
-
-void actions__expire(struct cluster_runtime *c)
-{
-    struct pending_action *list = take_pending(c), *keep = NULL, **keep_end = &keep;
-    while (list) {
-        struct pending_action *p = list;
-        list = p->next;
-        p->next = NULL;
-        if (deadline_has_passed(p->deadline_ns)) {
-            refuse_late(c, p);
-            action_free(c, p);
-            continue;
-        }
-        *keep_end = p;
-        keep_end = &p->next;
-    }
-    put_back(c, keep);
 }

@@ -157,7 +157,7 @@ static int follow(struct cluster_runtime *c, struct arena *a, const struct clust
     if (str_eq(state, S("succeeded")))
         return succeed(c, a, backup, json_get(task, S("result")), err);
     if (str_eq(state, S("failed")))
-        return fail(c, a, backup, json_str_at(task, "error"), err);
+        return fail(c, a, backup, text_one_line(a, json_str_at(task, "error")), err);
     str progress = json_str_at(task, "progress");
     const struct json *status =
         json_with(a, json_get(backup, S("status")), S("progress"), progress.len ? json_string(a, progress) : NULL);
@@ -205,14 +205,40 @@ int backups__work(struct cluster_runtime *c, struct arena *a, const struct clust
     return waiting && !busy ? start(c, a, v, waiting, err) : 0;
 }
 
-static bool any_unfinished(struct cluster_runtime *c, struct arena *a)
+/* Asks the store: the informer may not know yet what was asked for a moment ago. */
+static int find_unfinished(struct cluster_runtime *c, struct arena *a, str *ret_name, struct error *err)
 {
-    const struct json **list;
-    size_t count = informer_list(c->manager->backups, a, str_from(c->namespace_), &list);
-    for (size_t i = 0; i < count; i++)
-        if (str_eq_z(json_str_at(list[i], "spec.cluster"), c->name) && !is_finished(list[i]))
-            return true;
-    return false;
+    const struct kube_request req = { .method = "GET",
+                                      .path = backup_path(a, c, S(""), S("")),
+                                      .deadline_ns = deadline_in_ms(COMMAND_DEADLINE_MS) };
+    struct kube_response res;
+    int r = kube_call(c->manager->client, a, &req, &res, err);
+    if (r < 0)
+        return error_wrap(err, r, "listing backups");
+    const struct json *items = json_get(res.body, S("items"));
+    *ret_name = S("");
+    for (size_t i = 0; i < json_count(items); i++)
+        if (str_eq_z(json_str_at(json_item(items, i), "spec.cluster"), c->name) && !is_finished(json_item(items, i)))
+            *ret_name = json_str_at(json_item(items, i), "metadata.name");
+    return 0;
+}
+
+/* Empty: POST …/backup may begin one now. */
+static str why_no_backup(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, str repository,
+                         str unfinished)
+{
+    if (!c->manager->runs_backups)
+        return S("the backup controller does not run on this server (--controllers)");
+    if (repository.len == 0)
+        return S("the cluster has no repository: add one to spec.backup.repositories");
+    if (!has_repository(v, repository))
+        return arena_printf(a, "the cluster has no repository \"%.*s\"", STR_ARG(repository));
+    if (v->is_changing)
+        return S("a change of primary is under way: wait until it is done");
+    if (unfinished.len)
+        return arena_printf(a, "a backup of this cluster is running (\"%.*s\"): wait until it is done",
+                            STR_ARG(unfinished));
+    return S("");
 }
 
 void backups__request(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v,
@@ -221,19 +247,15 @@ void backups__request(struct cluster_runtime *c, struct arena *a, const struct c
     str repository = json_str_at(p->body, "repository");
     if (repository.len == 0)
         repository = first_repository(v);
-    struct status *refusal = NULL;
-    str why = S("");
-    if (!c->manager->runs_backups)
-        why = S("the backup controller does not run on this server (--controllers)");
-    else if (repository.len == 0)
-        why = S("the cluster has no repository: add one to spec.backup.repositories");
-    else if (!has_repository(v, repository))
-        why = arena_printf(a, "the cluster has no repository \"%.*s\"", STR_ARG(repository));
-    else if (any_unfinished(c, a))
-        why = S("a backup of this cluster is running: wait until it is done");
+    str unfinished = S("");
+    struct error err;
+    if (find_unfinished(c, a, &unfinished, &err) < 0) {
+        actions__refuse(c, p, STATUS_SERVICE_UNAVAILABLE, str_from(err.text));
+        return;
+    }
+    str why = why_no_backup(c, a, v, repository, unfinished);
     if (why.len) {
-        refusal = status_conflict(a, S("postgres.example.io"), S("postgresclusters"), str_from(c->name), why);
-        p->done(p->done_self, 0, NULL, refusal);
+        actions__refuse(c, p, STATUS_CONFLICT, why);
         return;
     }
     str type = json_str_at(p->body, "type");
@@ -250,14 +272,13 @@ void backups__request(struct cluster_runtime *c, struct arena *a, const struct c
                                            JSON_MEMBER("type", json_string(a, type.len ? type : S("full"))),
                                            JSON_MEMBER("repository", json_string(a, repository)))));
     if (p->is_dry_run) {
-        p->done(p->done_self, 201, object, NULL);
+        actions__answer(c, p, 201, object);
         return;
     }
     const struct json *created;
-    struct error err;
     if (kube_create(c->manager->client, a, backup_path(a, c, S(""), S("")), object, &created, &err) < 0) {
-        p->done(p->done_self, 0, NULL, status_new(a, STATUS_SERVICE_UNAVAILABLE, "%s", err.text));
+        actions__refuse(c, p, STATUS_SERVICE_UNAVAILABLE, str_from(err.text));
         return;
     }
-    p->done(p->done_self, 201, created, NULL);
+    actions__answer(c, p, 201, created);
 }

@@ -45,9 +45,7 @@ static int settle_old(struct cluster_runtime *c, struct arena *a, const struct c
         ret->answered = true;
         return 0;
     }
-    const struct platform_instance p = {
-        .namespace_ = v->namespace_, .cluster = v->name, .cluster_uid = v->uid, .name = r->old, .at = in->at
-    };
+    const struct platform_instance p = runtime__platform(c, in);
     enum platform_state state;
     if (c->manager->platform.ops->state(c->manager->platform.self, &p, &state, NULL) == 0 && state == PLATFORM_DEAD)
         return 0;
@@ -68,7 +66,7 @@ static size_t ask_others(struct cluster_runtime *c, struct arena *a, const struc
     size_t count = 0;
     for (size_t k = 0; k < r->instance_count; k++) {
         const struct record_instance *in = &r->instances[k];
-        if (str_eq(in->name, r->old) || in->is_removing)
+        if (str_eq(in->name, r->old) || record_is_leaving(r, in))
             continue;
         ret[count].name = in->name;
         calls[count++] = (struct link_call) { .link = runtime__instance(c, in->name)->link,
@@ -131,7 +129,9 @@ static int record_choice(struct cluster_runtime *c, struct arena *a, struct clus
     r->last_at = rfc3339_seconds(a, clock_realtime_ns());
     r->old = r->primary;
     r->target = S("");
-    r->is_switchover = r->is_forced = false;
+    r->is_switchover = r->is_forced = r->is_in_doubt = false;
+    /* It was to go, but has what nobody else has: another one will. */
+    record_set_removing(a, r, r->primary, false);
     struct record_sync sync = plan_wanted_sync(a, v);
     if (sync.wait > 0 || r->sync_count > 0)
         record_push_sync(a, r, sync);
@@ -156,6 +156,11 @@ int change__promote(struct cluster_runtime *c, struct arena *a, struct cluster_v
 int change__continue(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err)
 {
     struct candidate *all = arena_array_of(a, struct candidate, v->record.instance_count + 1);
+    if (v->record.is_in_doubt && !v->record.is_forced)
+        return error_set(err, ERRC_UNAVAILABLE,
+                         "%.*s; no instance that is reached says who was primary since: bring the others back, or POST "
+                         "to /failover with force: true to choose among those that are reached",
+                         STR_ARG(v->record.reason));
     int r = settle_old(c, a, v, &all[0], err);
     if (r < 0)
         return r;
@@ -177,28 +182,55 @@ int change__continue(struct cluster_runtime *c, struct arena *a, struct cluster_
     return config__send_all(c, a, v, err);
 }
 
-int change__begin(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct step *s,
-                  struct error *err)
+/* Rule 14; with s->term rule 49a. */
+static void raise_term(struct record *r, const struct step *s)
 {
-    struct record *r = &v->record;
-    if (r->primary.len) {
-        r->term++;
-        r->old = r->primary;
+    if (s->term > r->term || r->primary.len) {
+        r->term = s->term > r->term ? s->term : r->term + 1;
+        r->old = r->primary.len ? r->primary : r->old;
         r->primary = S("");
     }
+    if (s->old.len)
+        r->old = s->old;
     r->target = s->instance;
     r->reason = s->reason;
     r->is_switchover = s->is_switchover;
     r->is_forced = s->is_forced;
+    r->is_in_doubt = s->is_in_doubt || (r->is_in_doubt && s->old.len == 0);
+}
+
+/* Told at once, written behind the back of the change. */
+static void tell_begin(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, const struct step *s)
+{
+    const struct record *r = &v->record;
+    struct plan p = { .phase = r->is_switchover ? "SwitchingOver" : "FailingOver", .message = r->reason };
+    status__announce(c, a, v, &p);
+    if (s->term)
+        events_emit(c->manager->events, v->object, true, "StoreWentBack", "%.*s; the term becomes %lld",
+                    STR_ARG(r->reason), (long long)r->term);
+    else
+        events_emit(c->manager->events, v->object, !r->is_switchover, p.phase, "from %.*s%s%.*s, term %lld: %.*s",
+                    STR_ARG(r->old), r->target.len ? " to " : "", STR_ARG(r->target), (long long)r->term,
+                    STR_ARG(r->reason));
+    c->told_term = r->term;
+}
+
+int change__begin(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct step *s,
+                  struct error *err)
+{
+    struct record *r = &v->record;
+    raise_term(r, s);
     int result = record__save(c->manager, a, r, err);
     if (result < 0)
         return result;
     c->change_began_ns = clock_monotonic_ns();
+    actions__note_change(c, r);
     for (size_t k = 0; k < r->instance_count; k++) { /* no word of the old term any more (8) */
         struct instance_runtime *i = runtime__instance(c, r->instances[k].name);
         link_set_word(i->link, r->term, false, false);
     }
     log_info("change of primary begins", LOG_Z("cluster", c->key), LOG_STR("old", r->old), LOG_INT("term", r->term),
              LOG_STR("reason", r->reason));
+    tell_begin(c, a, v, s);
     return change__continue(c, a, v, err);
 }

@@ -19,6 +19,12 @@ static bool may_be_chosen(const struct record *r, const struct candidate *c)
            record_has_member(r, c->name);
 }
 
+static bool is_to_go(const struct record *r, str name)
+{
+    const struct record_instance *in = record_instance_of(r, name);
+    return in && in->is_removing;
+}
+
 /* Rule 25: every set of {p} + set of which at least |set|+1-W answered holds every commit acknowledged under it. */
 static int check_quorums(const struct record *r, const struct candidate *candidates, size_t count, struct error *err)
 {
@@ -58,8 +64,9 @@ static int choose_among(const struct record *r, const struct candidate *candidat
         if (str_eq(candidates[i].name, r->old))
             old = (ptrdiff_t)i;
         int order = best < 0 ? 1 : compare_positions(&candidates[i].report, &candidates[best].report);
-        /* At the same position a standby is preferred to the old primary, which would have to start first. */
-        if (order > 0 || (order == 0 && best == old))
+        /* At the same position a standby is preferred to the old primary, which would have to start first, and to one
+         * that is to go. */
+        if (order > 0 || (order == 0 && (best == old || ((ptrdiff_t)i != old && is_to_go(r, candidates[best].name)))))
             best = (ptrdiff_t)i;
     }
     if (best < 0)

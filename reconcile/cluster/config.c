@@ -12,22 +12,13 @@
 /* A status that came so long after the configuration was taken, and does not have it, says that it was lost. */
 #define LOST_AFTER_NS NS_PER_S
 
-static const struct json *names_array(struct arena *a, const str *names, size_t count)
-{
-    struct json_builder b;
-    json_builder_init(&b, a);
-    for (size_t i = 0; i < count; i++)
-        json_builder_add(&b, S(""), json_string(a, names[i]));
-    return json_builder_array(&b);
-}
-
 static const struct json *peers_array(struct arena *a, const struct record *r)
 {
     struct json_builder b;
     json_builder_init(&b, a);
     for (size_t i = 0; i < r->instance_count; i++) {
         const struct record_instance *in = &r->instances[i];
-        if (!in->is_removing)
+        if (!record_is_leaving(r, in))
             json_builder_add(&b, S(""),
                              JSON_OBJECT_OF(a, JSON_MEMBER("name", json_string(a, in->name)),
                                             JSON_MEMBER("host", json_string(a, in->at.host)),
@@ -36,13 +27,14 @@ static const struct json *peers_array(struct arena *a, const struct record *r)
     return json_builder_array(&b);
 }
 
-/* A slot for every other instance: on a standby too, so that a new primary has kept what the others need. */
+/* A slot for every other instance: on a standby too, so that a new primary has kept what the others need. That of an
+ * instance which is to go is the last of it: it goes when the instance is gone. */
 static const struct json *slots_array(struct arena *a, const struct record *r, str self)
 {
     struct json_builder b;
     json_builder_init(&b, a);
     for (size_t i = 0; i < r->instance_count; i++)
-        if (!r->instances[i].is_removing && !str_eq(r->instances[i].name, self))
+        if (!str_eq(r->instances[i].name, self))
             json_builder_add(&b, S(""), json_string(a, r->instances[i].name));
     return json_builder_array(&b);
 }
@@ -51,7 +43,7 @@ static int repositories_array(struct cluster_runtime *c, struct arena *a, const 
                               const struct json **ret, struct error *err)
 {
     const struct platform *p = &c->manager->platform;
-    const struct platform_instance cluster = { .namespace_ = v->namespace_, .cluster = v->name, .cluster_uid = v->uid };
+    const struct platform_instance cluster = runtime__platform(c, NULL);
     struct json_builder b;
     json_builder_init(&b, a);
     for (size_t i = 0; i < json_count(v->spec.repositories); i++) {
@@ -90,7 +82,7 @@ int config__build(struct cluster_runtime *c, struct arena *a, const struct clust
         .port = in->at.port,
         .postgres_major = r->postgres_major,
         .primary = r->primary,
-        .members = names_array(a, r->members, r->member_count),
+        .members = text_array(a, r->members, r->member_count),
         .peers = peers_array(a, r),
         .system_identifier = r->system_identifier,
         .may_initialize = !r->is_initialized && str_eq(in->name, r->primary),
@@ -105,7 +97,7 @@ int config__build(struct cluster_runtime *c, struct arena *a, const struct clust
         .certificate_pem = identity.certificate_pem,
         .private_key_pem = identity.private_key_pem,
         .ca_pem = c->ca.certificate_pem,
-        .stopped_reason = in->is_removing ? S("the instance is being removed") : S(""),
+        .stopped_reason = record_is_leaving(r, in) ? S("the instance is being removed") : S(""),
         .data_checksums = true,
     };
     return repositories_array(c, a, v, &ret->repositories, err);

@@ -78,11 +78,6 @@ static str phase_of(const struct shown *s)
     return S("Starting");
 }
 
-static const struct json *text_or_none(struct arena *a, str s)
-{
-    return s.len ? json_string(a, s) : NULL;
-}
-
 static const struct json *volume_of(struct arena *a, const struct agent_status *s)
 {
     if (s->data_used_bytes == 0)

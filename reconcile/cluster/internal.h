@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include "base/list.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/strbuf.h"
@@ -17,6 +18,7 @@
 #include "reconcile/events.h"
 #include "reconcile/informer.h"
 #include "reconcile/manager.h"
+#include "reconcile/text.h"
 #include "reconcile/workqueue.h"
 
 #define CLUSTER_FINALIZER "postgres.example.io/instances"
@@ -42,18 +44,27 @@ struct instance_runtime {
     struct arena *arena;
 };
 
+/* The status of a change that begins. A status that the worker writes itself takes its place. */
+struct announcement {
+    struct arena *arena; /* holds the status */
+    const struct json *status;
+    bool is_taken; /* the publisher is at it, or done */
+};
+
 /* A POST that waits for its answer. */
 struct pending_action {
     struct arena *arena; /* holds everything below */
     str action, user;
     const struct json *body;
     bool is_dry_run, is_change;
-    bool has_begun;     /* the record says so */
+    bool has_begun;     /* the record says so, or may in a moment; under the cluster's lock */
+    bool is_answered;   /* under the cluster's lock: by the worker or by the clock, whoever was first */
     int64_t tried_term; /* of the change it began, or tried to begin; 0: none */
     int64_t deadline_ns;
     action_done_fn done;
     void *done_self;
-    struct pending_action *next;
+    struct pending_action *next; /* in `pending`, or in the hands of the worker */
+    struct list in_all;          /* until it is freed */
 };
 
 struct cluster_runtime {
@@ -66,14 +77,20 @@ struct cluster_runtime {
     struct pki_pair ca, leader;
     str app_password;
     str ca_path;
+    char secret_problem[ERROR_TEXT_MAX]; /* why a Secret is not as it should be; empty: all are */
 
     int64_t down_ns, down_term; /* the primary of that term does not serve since */
     int64_t status_written_ns;
     int64_t change_began_ns; /* of the change that is under way, for its event; 0: none seen by this process */
+    int64_t served_term;     /* the newest in which this process saw the primary serve */
+    int64_t told_term;       /* the newest change whose beginning was told as an event */
 
     pthread_mutex_t lock; /* protects what follows, and the shape of `instances` against the publisher */
     struct pending_action *pending;
-    size_t changes; /* changes of primary that were asked for and are not answered yet */
+    struct list actions;               /* all that are not freed yet */
+    size_t changes;                    /* changes of primary that were asked for and are not answered yet */
+    char changing[ERROR_TEXT_MAX];     /* why no other action can begin now; empty: none is under way */
+    struct announcement *announcement; /* a status that the publisher is to write, while the worker is at work */
 };
 
 struct manager {
@@ -102,6 +119,8 @@ struct cluster_runtime *runtime__find(struct manager *m, str key);
 /* Answers what waits, closes the links. Only by the worker that has the key, or when no worker runs. */
 void runtime__drop(struct manager *m, struct cluster_runtime *c);
 struct instance_runtime *runtime__instance(struct cluster_runtime *c, str name);
+/* How the platform knows it; in NULL: the cluster as a whole. */
+struct platform_instance runtime__platform(const struct cluster_runtime *c, const struct record_instance *in);
 /* Opens a link for each instance of the record and closes those of instances that are gone. */
 int runtime__sync_links(struct cluster_runtime *c, const struct record *r, struct error *err) MUST_USE;
 void runtime__drop_instance(struct cluster_runtime *c, str name);
@@ -116,10 +135,12 @@ int record__load(struct manager *m, struct arena *a, str uid, bool *ret_found, s
 int record__save(struct manager *m, struct arena *a, struct record *r, struct error *err) MUST_USE;
 
 /* ---- secrets.c ---- */
-int secrets__ensure(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, struct error *err)
-    MUST_USE;
+/* Makes what is missing, in the record first (which it may save), then in the Secrets. A Secret that cannot be put
+ * right stops nothing as long as the record has what stood in it: see secret_problem. */
+int secrets__ensure(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err) MUST_USE;
 /* For a cluster that is being deleted: the CA if it is still there, to talk to agents; nothing is made. See has_ca. */
-int secrets__find_ca(struct cluster_runtime *c, struct arena *a, struct error *err) MUST_USE;
+int secrets__find_ca(struct cluster_runtime *c, struct arena *a, const struct record *record, struct error *err)
+    MUST_USE;
 /* Those that are the cluster's own. */
 int secrets__remove(struct cluster_runtime *c, struct arena *a, struct error *err) MUST_USE;
 /* The certificate of an instance: made once per process and instance. */
@@ -159,12 +180,22 @@ int remove__cluster(struct cluster_runtime *c, struct arena *a, const struct jso
 void actions__submit(void *self, const struct action_request *request, action_done_fn done, void *done_self);
 /* Admits, begins or finishes what waits. False: the record was changed, so the view is out of date. */
 bool actions__work(struct cluster_runtime *c, struct arena *a, struct cluster_view *v);
-/* Answers what waited for too long, when a pass cannot get as far as to work on it. */
-void actions__expire(struct cluster_runtime *c);
+/* Answers what waited for too long, whatever the worker is doing meanwhile. On the publisher's thread. */
+void actions__expire(struct manager *m, str key);
+/* A change of primary is under way as the record says, or none is (NULL): others are refused at once. */
+void actions__note_change(struct cluster_runtime *c, const struct record *r);
+/* Each answers what waits once; the clock may have been faster. */
+void actions__answer(struct cluster_runtime *c, struct pending_action *p, int code, const struct json *body);
+void actions__refuse(struct cluster_runtime *c, struct pending_action *p, enum status_reason reason, str why);
 /* Answers everything that waits with 503. */
 void actions__refuse_all(struct cluster_runtime *c, const char *why);
 
 /* ---- status.c, instances.c, backups.c ---- */
+/* Shows that a change begins, written by the publisher: the change itself does not wait for it. */
+void status__announce(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, const struct plan *p);
+/* Writes what was announced, unless it is out of date. On the publisher's thread. */
+void status__publish(struct manager *m, str key);
+void status__drop_announcement(struct cluster_runtime *c);
 int status__write(struct cluster_runtime *c, struct arena *a, const struct json *object, const struct cluster_view *v,
                   const struct plan *p, struct error *err) MUST_USE;
 /* What keeps a pass from seeing the cluster at all, for people. */

@@ -38,15 +38,6 @@ int record__save(struct manager *m, struct arena *a, struct record *r, struct er
     return 0;
 }
 
-static struct platform_instance platform_of(const struct cluster_runtime *c, const struct record_instance *in)
-{
-    return (struct platform_instance) { .namespace_ = str_from(c->namespace_),
-                                        .cluster = str_from(c->name),
-                                        .cluster_uid = str_from(c->uid),
-                                        .name = in->name,
-                                        .at = in->at };
-}
-
 static int view_one(struct cluster_runtime *c, struct arena *a, const struct record_instance *in,
                     struct instance_view *ret, struct error *err)
 {
@@ -63,8 +54,23 @@ static int view_one(struct cluster_runtime *c, struct arena *a, const struct rec
     ret->is_configured = ret->has_sent && ret->link.has_status && ret->link.status.config_version == i->sent_version;
     if (ret->link.is_connected)
         return 0;
-    const struct platform_instance p = platform_of(c, in);
+    const struct platform_instance p = runtime__platform(c, in);
     return c->manager->platform.ops->state(c->manager->platform.self, &p, &ret->platform, err);
+}
+
+/* A chosen primary has so long to begin to serve before it counts as one that is down. */
+#define PROMOTION_NS (6 * NS_PER_S)
+
+/* Who asks for an action meanwhile is told so at once (actions__submit), not when this pass is over. */
+static void note_change(struct cluster_runtime *c, struct cluster_view *v)
+{
+    const struct record *r = &v->record;
+    const struct instance_view *primary = view_primary(v);
+    if (primary && view_is_serving_primary(v, primary))
+        c->served_term = r->term;
+    bool is_promoting = r->last_term == r->term && c->served_term != r->term && v->now_ns - v->down_ns < PROMOTION_NS;
+    v->is_changing = r->primary.len == 0 || is_promoting;
+    actions__note_change(c, v->is_changing ? r : NULL);
 }
 
 /* How long the primary of this term has not been serving; a new term starts anew. */
@@ -85,6 +91,7 @@ int observe__cluster(struct cluster_runtime *c, struct arena *a, const struct js
     *ret = (struct cluster_view) { .namespace_ = str_from(c->namespace_),
                                    .name = str_from(c->name),
                                    .uid = str_from(c->uid),
+                                   .object = object,
                                    .generation = json_int_at(object, "metadata.generation", 0),
                                    .is_deleting = json_str_at(object, "metadata.deletionTimestamp").len > 0,
                                    .now_ns = clock_monotonic_ns() };
@@ -92,7 +99,7 @@ int observe__cluster(struct cluster_runtime *c, struct arena *a, const struct js
     int r = record__load(c->manager, a, ret->uid, &ret->has_record, &ret->record, err);
     if (r < 0 || !ret->has_record)
         return r;
-    r = ret->is_deleting ? secrets__find_ca(c, a, err) : secrets__ensure(c, a, ret, err);
+    r = ret->is_deleting ? secrets__find_ca(c, a, &ret->record, err) : secrets__ensure(c, a, ret, err);
     if (r == 0 && c->has_ca)
         r = runtime__sync_links(c, &ret->record, err);
     if (r < 0)
@@ -104,6 +111,8 @@ int observe__cluster(struct cluster_runtime *c, struct arena *a, const struct js
     if (r == 0) {
         runtime__note_crashes(c, ret);
         note_down(c, ret);
+        note_change(c, ret);
+        ret->secret_problem = str_from(c->secret_problem);
     }
     return r;
 }

@@ -22,8 +22,9 @@ enum step_kind {
     STEP_FORGET_SYNC,     /* the newest set confirmed everything: older entries may go */
     STEP_CONFIGURE,       /* send every instance its configuration where it differs */
     STEP_RESTART,         /* restart PostgreSQL of one instance */
-    STEP_MARK_REMOVING,   /* out of the members, before it goes */
-    STEP_REMOVE,          /* stop it, keep or remove its data, forget it */
+    STEP_MARK_REMOVING,   /* it is to go: out of the wanted synchronous set, but a member still */
+    STEP_DROP_MEMBER,     /* no synchronous entry names it any more: out of the members (40–43) */
+    STEP_REMOVE,          /* stop it, keep or remove its data, forget it; its slot goes last */
 };
 
 struct step {
@@ -31,7 +32,10 @@ struct step {
     str instance;                  /* where it is about one */
     str reason;                    /* for people; BEGIN_CHANGE, RESTART */
     str restart_id;                /* RESTART: an agent restarts once per id */
-    bool is_switchover, is_forced; /* BEGIN_CHANGE */
+    bool is_switchover, is_forced; /* BEGIN_CHANGE, and the next three */
+    bool is_in_doubt;              /* see the record */
+    int64_t term;                  /* the new one; 0: the record's and one */
+    str old;                       /* whom it waits for; empty: the record's primary, or its old one */
     struct record_sync sync;       /* SET_SYNC */
 };
 
@@ -46,6 +50,8 @@ struct plan {
 };
 
 void plan_make(struct arena *a, const struct cluster_view *v, struct plan *ret);
+/* It begins or goes on with a change of primary, after which the view is one of the past. */
+bool plan_changes_primary(const struct plan *p);
 
 /* What a person asks for. */
 struct change_wish {

@@ -17,6 +17,14 @@ bool plan__is_phase(const struct instance_view *i, enum agent_phase phase);
 /* INT64_MAX when it never was (0). */
 int64_t plan__ms_since(const struct cluster_view *v, int64_t then_ns);
 
+/* plan_primary.c: true when the rest of the pass must wait for the primary. */
+bool plan__primary(struct arena *a, const struct cluster_view *v, struct plan *p);
+/* Some standby could be chosen, as far as is known before they are asked. */
+bool plan__has_candidate(const struct cluster_view *v);
+
+/* plan_sync.c */
+void plan__sync(struct arena *a, const struct cluster_view *v, struct plan *p);
+
 /* plan_restarts.c */
 void plan__restarts(struct arena *a, const struct cluster_view *v, struct plan *p);
 

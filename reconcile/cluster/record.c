@@ -3,15 +3,7 @@
 #include "record.h"
 
 #include "meta/gvk.h"
-
-static const struct json *names_to_json(struct arena *a, const str *names, size_t count)
-{
-    struct json_builder b;
-    json_builder_init(&b, a);
-    for (size_t i = 0; i < count; i++)
-        json_builder_add(&b, S(""), json_string(a, names[i]));
-    return json_builder_array(&b);
-}
+#include "reconcile/text.h"
 
 static const str *names_from_json(struct arena *a, const struct json *v, size_t *ret_count)
 {
@@ -48,20 +40,24 @@ static const struct json *sync_to_json(struct arena *a, const struct record *r)
         json_builder_add(&b, S(""),
                          JSON_OBJECT_OF(a, JSON_MEMBER("term", json_int(a, s->term)),
                                         JSON_MEMBER("primary", json_string(a, s->primary)),
-                                        JSON_MEMBER("set", names_to_json(a, s->set, s->set_count)),
+                                        JSON_MEMBER("set", text_array(a, s->set, s->set_count)),
                                         JSON_MEMBER("wait", json_int(a, s->wait))));
     }
     return json_builder_array(&b);
 }
 
-static const struct json *text_or_none(struct arena *a, str s)
-{
-    return s.len ? json_string(a, s) : NULL;
-}
-
 static const struct json *true_or_none(bool b)
 {
     return b ? &json_true_value : NULL;
+}
+
+static const struct json *secrets_to_json(struct arena *a, const struct record *r)
+{
+    if (r->ca.certificate_pem.len == 0 && r->app_password.len == 0)
+        return NULL;
+    return JSON_OBJECT_OF(a, JSON_MEMBER("caCertificate", text_or_none(a, r->ca.certificate_pem)),
+                          JSON_MEMBER("caKey", text_or_none(a, r->ca.private_key_pem)),
+                          JSON_MEMBER("appPassword", text_or_none(a, r->app_password)));
 }
 
 const struct json *record_to_json(struct arena *a, const struct record *r)
@@ -71,13 +67,13 @@ const struct json *record_to_json(struct arena *a, const struct record *r)
     const struct json *spec = JSON_OBJECT_OF(
         a, JSON_MEMBER("namespace", json_string(a, r->namespace_)), JSON_MEMBER("cluster", json_string(a, r->cluster)),
         JSON_MEMBER("term", json_int(a, r->term)), JSON_MEMBER("primary", json_string(a, r->primary)),
-        JSON_MEMBER("old", json_string(a, r->old)),
-        JSON_MEMBER("members", names_to_json(a, r->members, r->member_count)),
+        JSON_MEMBER("old", json_string(a, r->old)), JSON_MEMBER("members", text_array(a, r->members, r->member_count)),
         JSON_MEMBER("version", json_int(a, r->version)), JSON_MEMBER("tli", json_int(a, r->tli)),
         JSON_MEMBER("mode", json_string(a, r->mode)), JSON_MEMBER("sync", sync_to_json(a, r)),
         JSON_MEMBER("switchover", true_or_none(r->is_switchover)), JSON_MEMBER("forced", true_or_none(r->is_forced)),
-        JSON_MEMBER("target", text_or_none(a, r->target)), JSON_MEMBER("reason", text_or_none(a, r->reason)),
-        JSON_MEMBER("instances", instances_to_json(a, r)), JSON_MEMBER("nextSerial", json_int(a, r->next_serial)),
+        JSON_MEMBER("inDoubt", true_or_none(r->is_in_doubt)), JSON_MEMBER("target", text_or_none(a, r->target)),
+        JSON_MEMBER("reason", text_or_none(a, r->reason)), JSON_MEMBER("instances", instances_to_json(a, r)),
+        JSON_MEMBER("nextSerial", json_int(a, r->next_serial)),
         JSON_MEMBER("initialized", true_or_none(r->is_initialized)),
         JSON_MEMBER("systemIdentifier", text_or_none(a, r->system_identifier)),
         JSON_MEMBER("postgresMajor", json_int(a, r->postgres_major)),
@@ -87,7 +83,7 @@ const struct json *record_to_json(struct arena *a, const struct record *r)
         JSON_MEMBER("lastFrom", text_or_none(a, r->last_from)), JSON_MEMBER("lastTo", text_or_none(a, r->last_to)),
         JSON_MEMBER("lastReason", text_or_none(a, r->last_reason)), JSON_MEMBER("lastAt", text_or_none(a, r->last_at)),
         JSON_MEMBER("lastTerm", json_int(a, r->last_term)),
-        JSON_MEMBER("lastLostBytes", json_int(a, r->last_lost_bytes)));
+        JSON_MEMBER("lastLostBytes", json_int(a, r->last_lost_bytes)), JSON_MEMBER("secrets", secrets_to_json(a, r)));
     return JSON_OBJECT_OF(a, JSON_MEMBER("apiVersion", json_string(a, S("internal." API_GROUP_VERSION))),
                           JSON_MEMBER("kind", json_string(a, S("ClusterRecord"))), JSON_MEMBER("metadata", metadata),
                           JSON_MEMBER("spec", spec));
@@ -139,6 +135,7 @@ int record_from_json(struct arena *a, const struct json *object, struct record *
         .mode = json_str_at(spec, "mode"),
         .is_switchover = json_bool_at(spec, "switchover", false),
         .is_forced = json_bool_at(spec, "forced", false),
+        .is_in_doubt = json_bool_at(spec, "inDoubt", false),
         .target = json_str_at(spec, "target"),
         .reason = json_str_at(spec, "reason"),
         .next_serial = json_int_at(spec, "nextSerial", 1),
@@ -154,6 +151,8 @@ int record_from_json(struct arena *a, const struct json *object, struct record *
         .last_at = json_str_at(spec, "lastAt"),
         .last_term = json_int_at(spec, "lastTerm", 0),
         .last_lost_bytes = json_int_at(spec, "lastLostBytes", 0),
+        .ca = { json_str_at(spec, "secrets.caCertificate"), json_str_at(spec, "secrets.caKey") },
+        .app_password = json_str_at(spec, "secrets.appPassword"),
     };
     if (ret->term < 1 || ret->uid.len == 0)
         return error_set(err, ERRC_INTERNAL, "term record of \"%.*s/%.*s\" is damaged", STR_ARG(ret->namespace_),
@@ -180,6 +179,26 @@ bool record_has_member(const struct record *r, str name)
     return false;
 }
 
+bool record_sync_names(const struct record *r, str name)
+{
+    for (size_t i = 0; i < r->sync_count; i++) {
+        const struct record_sync *s = &r->sync[i];
+        if (s->wait == 0)
+            continue; /* nobody had to confirm anything */
+        if (str_eq(s->primary, name))
+            return true;
+        for (size_t k = 0; k < s->set_count; k++)
+            if (str_eq(s->set[k], name))
+                return true;
+    }
+    return false;
+}
+
+bool record_is_leaving(const struct record *r, const struct record_instance *in)
+{
+    return in->is_removing && !record_has_member(r, in->name);
+}
+
 void record_add_instance(struct arena *a, struct record *r, struct record_instance instance)
 {
     struct record_instance *list = arena_array_of(a, struct record_instance, r->instance_count + 1);
@@ -201,13 +220,13 @@ void record_remove_instance(struct arena *a, struct record *r, str name)
     r->instance_count = n;
 }
 
-void record_set_removing(struct arena *a, struct record *r, str name)
+void record_set_removing(struct arena *a, struct record *r, str name, bool is_removing)
 {
     struct record_instance *list = arena_array_of(a, struct record_instance, r->instance_count);
     for (size_t i = 0; i < r->instance_count; i++) {
         list[i] = r->instances[i];
         if (str_eq(list[i].name, name))
-            list[i].is_removing = true;
+            list[i].is_removing = is_removing;
     }
     r->instances = list;
 }

@@ -8,6 +8,7 @@
 #define RECONCILE_CLUSTER_RECORD_H
 
 #include "base/error.h"
+#include "pki/pki.h"
 #include "reconcile/platform.h"
 #include "json/json.h"
 
@@ -18,7 +19,7 @@ struct record_instance {
     str name;
     int64_t serial; /* never used again */
     struct placement at;
-    bool is_removing;
+    bool is_removing; /* it is to go: see record_is_leaving */
 };
 
 /* Who had to confirm a commit in `term`: at least `wait` of `set` (rule 25). */
@@ -47,6 +48,7 @@ struct record {
 
     /* The change under way. */
     bool is_switchover, is_forced;
+    bool is_in_doubt; /* the store went back, and nobody was heard who says that he was primary since (49) */
     str target, reason;
 
     const struct record_instance *instances;
@@ -63,6 +65,11 @@ struct record {
     /* The newest finished decision, for status. */
     str last_from, last_to, last_reason, last_at;
     int64_t last_term, last_lost_bytes;
+
+    /* What agents and clients trust. Here, so that a Secret which people delete or change can be put right again, also
+     * when it happened while no server ran. Never shown or logged. */
+    struct pki_pair ca;
+    str app_password;
 };
 
 /* last_lost_bytes for people, and as a number: NULL when it is not known. */
@@ -74,11 +81,15 @@ int record_from_json(struct arena *a, const struct json *object, struct record *
 
 const struct record_instance *record_instance_of(const struct record *r, str name);
 bool record_has_member(const struct record *r, str name);
+/* Some entry of `sync` counts on it: as one of its set, or as the primary under which it was made (25). */
+bool record_sync_names(const struct record *r, str name);
+/* It is to go, and nothing counts on it any more: it may be stopped. Until then it takes part in everything (40–43). */
+bool record_is_leaving(const struct record *r, const struct record_instance *in);
 
 /* Copies with one change, in the arena; everything else is shared. */
 void record_add_instance(struct arena *a, struct record *r, struct record_instance instance);
 void record_remove_instance(struct arena *a, struct record *r, str name);
-void record_set_removing(struct arena *a, struct record *r, str name);
+void record_set_removing(struct arena *a, struct record *r, str name, bool is_removing);
 /* Both raise version. */
 void record_add_member(struct arena *a, struct record *r, str name);
 void record_remove_member(struct arena *a, struct record *r, str name);

@@ -12,13 +12,6 @@
 #define LOOK_AGAIN_MS 100
 #define SHUTDOWN_PATIENCE_MS 20000 /* for a fast stop; then the platform ends what is left */
 
-static struct platform_instance platform_of(const struct cluster_view *v, const struct record_instance *in)
-{
-    return (struct platform_instance) {
-        .namespace_ = v->namespace_, .cluster = v->name, .cluster_uid = v->uid, .name = in->name, .at = in->at
-    };
-}
-
 /* Tells the agent to stop, now and then: an order that was lost is repeated, one that is obeyed takes its time. */
 static void order_shutdown(struct instance_runtime *rt, struct arena *a, const struct cluster_view *v, str name)
 {
@@ -40,7 +33,7 @@ static int stop_instance(struct cluster_runtime *c, struct arena *a, const struc
 {
     struct instance_runtime *rt = runtime__instance(c, i->in->name);
     const struct platform *platform = &c->manager->platform;
-    const struct platform_instance p = platform_of(v, i->in);
+    const struct platform_instance p = runtime__platform(c, i->in);
     *ret_gone = false;
     if (rt->removing_since_ns == 0)
         rt->removing_since_ns = clock_monotonic_ns();
@@ -130,7 +123,7 @@ int remove__cluster(struct cluster_runtime *c, struct arena *a, const struct jso
         return 0;
     }
     const struct platform *platform = &c->manager->platform;
-    const struct platform_instance cluster = { .namespace_ = v->namespace_, .cluster = v->name, .cluster_uid = v->uid };
+    const struct platform_instance cluster = runtime__platform(c, NULL);
     int r = platform->ops->forget_cluster(platform->self, &cluster, v->spec.removes_data, err);
     if (r == 0)
         r = secrets__remove(c, a, err);

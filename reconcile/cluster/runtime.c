@@ -11,14 +11,6 @@
 
 #define CRASH_MEMORY_NS (60 * NS_PER_S)
 
-static char *copy_z(str s)
-{
-    char *z = mem_alloc(s.len + 1);
-    if (s.len)
-        memcpy(z, s.ptr, s.len);
-    return z;
-}
-
 struct cluster_runtime *runtime__find(struct manager *m, str key)
 {
     pthread_mutex_lock(&m->lock);
@@ -38,12 +30,13 @@ struct cluster_runtime *runtime__get(struct manager *m, str key, str uid)
     str ns, name;
     (void)str_cut(key, '/', &ns, &name);
     c->manager = m;
-    c->key = copy_z(key);
-    c->namespace_ = copy_z(ns);
-    c->name = copy_z(name);
-    c->uid = copy_z(uid);
+    c->key = text_copy_z(key);
+    c->namespace_ = text_copy_z(ns);
+    c->name = text_copy_z(name);
+    c->uid = text_copy_z(uid);
     c->instances = map_new();
     c->arena = arena_new();
+    list_init(&c->actions);
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_lock(&m->lock);
     map_put(m->runtimes, key, c);
@@ -68,6 +61,7 @@ void runtime__drop(struct manager *m, struct cluster_runtime *c)
     workqueue_add(m->publish, str_from(c->key));
     actions__refuse_all(c,
                         "the cluster is gone"); /* takes and leaves the lock: a publisher that had found it is done */
+    status__drop_announcement(c);
     map_free(c->instances, instance_free);
     arena_free(c->arena);
     pthread_mutex_destroy(&c->lock);
@@ -90,6 +84,18 @@ struct instance_runtime *runtime__instance(struct cluster_runtime *c, str name)
     map_put(c->instances, name, i);
     pthread_mutex_unlock(&c->lock);
     return i;
+}
+
+struct platform_instance runtime__platform(const struct cluster_runtime *c, const struct record_instance *in)
+{
+    struct platform_instance p = { .namespace_ = str_from(c->namespace_),
+                                   .cluster = str_from(c->name),
+                                   .cluster_uid = str_from(c->uid) };
+    if (in) {
+        p.name = in->name;
+        p.at = in->at;
+    }
+    return p;
 }
 
 void runtime__drop_instance(struct cluster_runtime *c, str name)

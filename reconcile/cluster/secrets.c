@@ -3,6 +3,8 @@
  * The cluster's secrets: its CA (`<cluster>-ca`), the application's access (`<cluster>-app`), and the certificates made
  * from the CA for the leader and each instance. Nothing of them is ever logged or put into a status.
  */
+#include <stdio.h>
+
 #include "base/base64.h"
 #include "base/rand.h"
 #include "base/strbuf.h"
@@ -84,7 +86,7 @@ static int read_secret(struct cluster_runtime *c, struct arena *a, str name, con
 
 /* Creates it, or puts in what differs; other entries are people's own. */
 static int write_secret(struct cluster_runtime *c, struct arena *a, str name, const struct json *old,
-                        const struct pair *pairs, size_t count, struct error *err)
+                        const struct pair *pairs, size_t count, bool *ret_is_changed, struct error *err)
 {
     const struct json *wanted = secret_object(a, c, name, pairs, count), *data = json_get(wanted, S("data"));
     int r = 0;
@@ -96,6 +98,7 @@ static int write_secret(struct cluster_runtime *c, struct arena *a, str name, co
     else if (differs)
         r = kube_merge_patch(c->manager->client, a, secret_path(a, c, name),
                              JSON_OBJECT_OF(a, JSON_MEMBER("data", data)), NULL, err);
+    *ret_is_changed = r == 0 && (!old || differs);
     return r < 0 ? error_wrap(err, r, "writing secret \"%.*s\"", STR_ARG(name)) : 0;
 }
 
@@ -117,33 +120,57 @@ static struct pki_pair ca_of(struct arena *a, const struct json *secret)
     return (struct pki_pair) { entry(a, secret, S("ca.crt")), entry(a, secret, S("ca.key")) };
 }
 
-/* The one that this process works with counts: agents know it, so a secret that was deleted or changed is restored. */
-static int ensure_ca(struct cluster_runtime *c, struct arena *a, struct error *err)
+/* The first time: what a Secret of an earlier version has, else a new one. From then on the record has it. */
+static int choose_ca(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err)
 {
-    str name = secret_name(a, c, "ca");
     const struct json *secret;
-    int r = read_secret(c, a, name, &secret, err);
+    int r = read_secret(c, a, secret_name(a, c, "ca"), &secret, err);
     if (r < 0)
         return r;
-    if (secret && !c->has_ca) {
-        const struct pki_pair stored = ca_of(a, secret);
-        return use_ca(c, &stored, err);
-    }
-    struct pki_pair ca = c->ca;
-    if (!c->has_ca)
-        r = pki_make_ca(a, arena_printf(a, "%s/%s", c->namespace_, c->name), 0, &ca, err);
-    if (r < 0)
-        return r;
-    const struct pair pairs[] = { { S("ca.crt"), ca.certificate_pem }, { S("ca.key"), ca.private_key_pem } };
-    r = write_secret(c, a, name, secret, pairs, ARRAY_LEN(pairs), err);
-    return r == 0 && !c->has_ca ? use_ca(c, &ca, err) : r;
+    v->record.ca = ca_of(a, secret);
+    if (!secret || pki_check_pair(v->record.ca.certificate_pem, v->record.ca.private_key_pem, NULL) < 0)
+        r = pki_make_ca(a, arena_printf(a, "%s/%s", c->namespace_, c->name), 0, &v->record.ca, err);
+    return r == 0 ? record__save(c->manager, a, &v->record, err) : r;
 }
 
-int secrets__find_ca(struct cluster_runtime *c, struct arena *a, struct error *err)
+/* What keeps a Secret from being as it should be is told (status), but stops nothing: the record has what is needed. */
+static void note_problem(struct cluster_runtime *c, int result, const struct error *why)
+{
+    (void)snprintf(c->secret_problem, sizeof(c->secret_problem), "%s", result < 0 ? why->text : "");
+}
+
+/* The CA of the record counts, since agents trust it: a Secret that was deleted or changed is put right. */
+static int ensure_ca(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err)
+{
+    bool is_first = v->record.ca.certificate_pem.len == 0;
+    int r = is_first ? choose_ca(c, a, v, err) : 0;
+    if (r == 0 && !c->has_ca)
+        r = use_ca(c, &v->record.ca, err);
+    if (r < 0)
+        return r;
+    const struct pair pairs[] = { { S("ca.crt"), c->ca.certificate_pem }, { S("ca.key"), c->ca.private_key_pem } };
+    str name = secret_name(a, c, "ca");
+    const struct json *secret;
+    struct error why;
+    bool is_changed = false;
+    r = read_secret(c, a, name, &secret, &why);
+    if (r == 0)
+        r = write_secret(c, a, name, secret, pairs, ARRAY_LEN(pairs), &is_changed, &why);
+    note_problem(c, r, &why);
+    if (r == 0 && is_changed && !is_first)
+        events_emit(c->manager->events, v->object, true, "SecretRestored",
+                    "secret \"%.*s\" had been %s: it is as before, since the instances trust this CA", STR_ARG(name),
+                    secret ? "changed" : "deleted");
+    return r == ERRC_CANCELLED ? error_set(err, ERRC_CANCELLED, "%s", why.text) : 0;
+}
+
+int secrets__find_ca(struct cluster_runtime *c, struct arena *a, const struct record *record, struct error *err)
 {
     const struct json *secret = NULL;
     if (c->has_ca)
         return 0;
+    if (record->ca.certificate_pem.len)
+        return use_ca(c, &record->ca, err);
     int r = read_secret(c, a, secret_name(a, c, "ca"), &secret, err);
     if (r == ERRC_EXISTS || (r == 0 && !secret))
         return 0; /* not ours, or gone already */
@@ -242,18 +269,25 @@ static str list_of(struct arena *a, const struct cluster_view *v, bool ports)
     return strbuf_to_arena(&b, a);
 }
 
-static int ensure_app(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, struct error *err)
+/* One that people put into the Secret is taken over; where there is none the old one stays, so that clients go on. */
+static int choose_password(struct cluster_runtime *c, struct arena *a, struct cluster_view *v,
+                           const struct json *secret, struct error *err)
 {
-    str name = secret_name(a, c, "app");
-    const struct json *secret;
-    int r = read_secret(c, a, name, &secret, err);
-    if (r < 0)
-        return r;
     str password = secret ? entry(a, secret, S("password")) : S("");
-    if (password.len == 0) /* deleted or emptied: the old one if we know it, so that clients go on */
-        password = c->app_password.len ? c->app_password : rand_text(a, PASSWORD_LENGTH, PASSWORD_ALPHABET);
+    if (password.len == 0)
+        password =
+            v->record.app_password.len ? v->record.app_password : rand_text(a, PASSWORD_LENGTH, PASSWORD_ALPHABET);
     if (!str_eq(password, c->app_password))
         c->app_password = arena_str(c->arena, password);
+    if (str_eq(password, v->record.app_password))
+        return 0;
+    v->record.app_password = password;
+    return record__save(c->manager, a, &v->record, err);
+}
+
+static int write_app(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v,
+                     const struct json *secret, struct error *err)
+{
     const struct pair pairs[] = {
         { S("username"), v->spec.owner },
         { S("password"), c->app_password },
@@ -266,19 +300,40 @@ static int ensure_app(struct cluster_runtime *c, struct arena *a, const struct c
                                     STR_ARG(escaped(a, v->spec.owner)), STR_ARG(escaped(a, c->app_password))) },
         { S("ca.crt"), c->ca.certificate_pem },
     };
-    return write_secret(c, a, name, secret, pairs, ARRAY_LEN(pairs), err);
+    bool is_changed;
+    return write_secret(c, a, secret_name(a, c, "app"), secret, pairs, ARRAY_LEN(pairs), &is_changed, err);
 }
 
-int secrets__ensure(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, struct error *err)
+static int ensure_app(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err)
 {
-    int r = ensure_ca(c, a, err);
+    str name = secret_name(a, c, "app");
+    bool is_first = v->record.app_password.len == 0;
+    const struct json *secret;
+    struct error why;
+    int r = read_secret(c, a, name, &secret, &why);
+    if (r < 0 && is_first)
+        return error_set(err, (enum err)r, "%s", why.text);
+    int chosen = choose_password(c, a, v, r == 0 ? secret : NULL, err);
+    if (chosen < 0)
+        return chosen;
+    if (r == 0)
+        r = write_app(c, a, v, secret, &why);
+    if (c->secret_problem[0] == '\0')
+        note_problem(c, r, &why);
+    if (r == 0 && !secret && !is_first)
+        events_emit(c->manager->events, v->object, true, "SecretRestored",
+                    "secret \"%.*s\" had been deleted: it is there again, with the same password", STR_ARG(name));
+    return r == ERRC_CANCELLED ? error_set(err, ERRC_CANCELLED, "%s", why.text) : 0;
+}
+
+int secrets__ensure(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err)
+{
+    int r = ensure_ca(c, a, v, err);
     if (r < 0)
         return r;
     if (!c->has_secrets) {
         const struct platform *p = &c->manager->platform;
-        const struct platform_instance cluster = { .namespace_ = v->namespace_,
-                                                   .cluster = v->name,
-                                                   .cluster_uid = v->uid };
+        const struct platform_instance cluster = runtime__platform(c, NULL);
         str path;
         r = p->ops->publish_ca(p->self, a, &cluster, c->ca.certificate_pem, &path, err);
         if (r < 0)

@@ -38,20 +38,6 @@ static void condition(struct conditions *c, const char *type, bool holds, const 
             JSON_MEMBER("reason", json_string(a, str_from(reason))), JSON_MEMBER("message", json_string(a, message))));
 }
 
-static const struct json *text_or_none(struct arena *a, str s)
-{
-    return s.len ? json_string(a, s) : NULL;
-}
-
-static const struct json *names(struct arena *a, const str *list, size_t count)
-{
-    struct json_builder b;
-    json_builder_init(&b, a);
-    for (size_t i = 0; i < count; i++)
-        json_builder_add(&b, S(""), json_string(a, list[i]));
-    return json_builder_array(&b);
-}
-
 /* The slowest standby that streams. */
 static int64_t max_lag(const struct cluster_view *v)
 {
@@ -85,7 +71,8 @@ static const struct json *last_failover(struct arena *a, const struct record *r)
     return JSON_OBJECT_OF(
         a, JSON_MEMBER("from", json_string(a, r->last_from)), JSON_MEMBER("to", json_string(a, r->last_to)),
         JSON_MEMBER("term", json_int(a, r->last_term)), JSON_MEMBER("reason", json_string(a, r->last_reason)),
-        JSON_MEMBER("at", json_string(a, r->last_at)), JSON_MEMBER("lostBytesBound", record_loss_json(a, r)));
+        JSON_MEMBER("at", json_string(a, r->last_at)), JSON_MEMBER("lostBytesBound", record_loss_json(a, r)),
+        JSON_MEMBER("message", json_string(a, record_loss_text(a, r))));
 }
 
 static const struct json *pending_restart(struct arena *a, const struct cluster_view *v)
@@ -115,6 +102,8 @@ static const struct json *conditions_of(struct arena *a, const struct cluster_vi
     condition(&c, "StandbysStreaming", streaming + 1 >= wanted,
               streaming + 1 >= wanted ? "Streaming" : "StandbyMissing",
               arena_printf(a, "%zu of %zu standbys stream", streaming, wanted ? wanted - 1 : 0));
+    if (v->secret_problem.len) /* shown only while it stands in the way */
+        condition(&c, "SecretsCurrent", false, "NotWritten", v->secret_problem);
     return json_builder_array(&c.list);
 }
 
@@ -144,7 +133,7 @@ static const struct json *status_of(struct arena *a, const struct json *old, con
         JSON_MEMBER("postgresVersion", s ? text_or_none(a, s->postgres_version) : json_get(old, S("postgresVersion"))),
         JSON_MEMBER("maxLagBytes", json_int(a, lag)),
         JSON_MEMBER("maxLag", json_string(a, quantity_for_people(a, lag))),
-        JSON_MEMBER("members", names(a, r->members, r->member_count)),
+        JSON_MEMBER("members", text_array(a, r->members, r->member_count)),
         JSON_MEMBER("endpoints", v->has_record ? endpoints(a, v) : NULL),
         JSON_MEMBER("pendingRestart", pending_restart(a, v)), JSON_MEMBER("lastBackup", json_get(old, S("lastBackup"))),
         /* Shown from when the new primary serves: its event is told then, once. */
@@ -159,7 +148,9 @@ static void tell(struct cluster_runtime *c, const struct json *object, const str
     str old_phase = json_str_at(old, "phase"), old_primary = json_str_at(old, "currentPrimary");
     const struct instance_view *primary = v->has_record ? view_primary(v) : NULL;
     bool serves = primary && view_is_serving_primary(v, primary);
-    if (!str_eq_z(old_phase, p->phase)) {
+    /* The beginning of a change was told when it began. */
+    bool is_told = v->record.primary.len == 0 && c->told_term == r->term;
+    if (!str_eq_z(old_phase, p->phase) && !is_told) {
         bool is_bad =
             !strcmp(p->phase, "Degraded") || !strcmp(p->phase, "WaitingForPrimary") || !strcmp(p->phase, "FailingOver");
         events_emit(c->manager->events, object, is_bad, p->phase, "%.*s", STR_ARG(p->message));
@@ -178,11 +169,79 @@ static void tell(struct cluster_runtime *c, const struct json *object, const str
     }
 }
 
+/* ---- what is told while the worker is at work ---------------------------------------------------------------- */
+
+void status__drop_announcement(struct cluster_runtime *c)
+{
+    pthread_mutex_lock(&c->lock);
+    struct announcement *old = TAKE(c->announcement);
+    pthread_mutex_unlock(&c->lock);
+    if (old)
+        arena_free(old->arena);
+}
+
+void status__announce(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, const struct plan *p)
+{
+    const struct json *old = json_get(v->object, S("status"));
+    const struct json *status = status_of(a, old, v, p, json_int_at(old, "maxLagBytes", 0));
+    status__drop_announcement(c);
+    struct arena *own = arena_new();
+    struct announcement *n = arena_new_of(own, struct announcement);
+    *n = (struct announcement) { .arena = own, .status = json_copy(own, status) };
+    pthread_mutex_lock(&c->lock);
+    c->announcement = n;
+    pthread_mutex_unlock(&c->lock);
+    workqueue_add(c->manager->publish, str_from(c->key));
+}
+
+/* A copy of what is to be written; with take only once. NULL: nothing. */
+static const struct json *announced(struct manager *m, struct arena *a, str key, bool take)
+{
+    const struct json *status = NULL;
+    pthread_mutex_lock(&m->lock);
+    struct cluster_runtime *c = map_get(m->runtimes, key);
+    if (c) {
+        pthread_mutex_lock(&c->lock);
+        struct announcement *n = c->announcement;
+        if (n && n->is_taken != take) {
+            status = json_copy(a, n->status);
+            n->is_taken = true;
+        }
+        pthread_mutex_unlock(&c->lock);
+    }
+    pthread_mutex_unlock(&m->lock);
+    return status;
+}
+
+void status__publish(struct manager *m, str key)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    const struct json *status = announced(m, a, key, true), *object;
+    if (!status)
+        return;
+    str ns, name;
+    (void)str_cut(key, '/', &ns, &name);
+    str group = S("postgres.example.io"), resource = S("postgresclusters");
+    struct error err;
+    int r = kube_get(m->client, a, kube_path(a, group, resource, ns, name, S("")), &object, &err);
+    /* What the worker wrote since is newer: before this read it took the announcement away, after it this write meets a
+     * conflict. */
+    const struct json *still = r == 0 ? announced(m, a, key, false) : NULL;
+    if (still && json_equal(still, status)) {
+        status = json_with(a, status, S("lastBackup"), json_at(object, "status.lastBackup"));
+        r = kube_update(m->client, a, kube_path(a, group, resource, ns, name, S("status")),
+                        json_with(a, object, S("status"), status), NULL, &err);
+    }
+    if (r < 0)
+        log_debug("the beginning of a change is not shown", LOG_STR("cluster", key), LOG_ERROR(&err));
+}
+
 int status__write(struct cluster_runtime *c, struct arena *a, const struct json *object, const struct cluster_view *v,
                   const struct plan *p, struct error *err)
 {
     const struct json *old = json_get(object, S("status"));
     int64_t now = clock_monotonic_ns(), lag = max_lag(v);
+    status__drop_announcement(c);
     bool refresh = now - c->status_written_ns > LAG_REFRESH_NS;
     if (!refresh)
         lag = json_int_at(old, "maxLagBytes", lag);

@@ -38,6 +38,7 @@ struct instance_view {
 enum action_kind { ACTION_NONE, ACTION_SWITCHOVER, ACTION_FAILOVER };
 
 struct cluster_view {
+    const struct json *object; /* the cluster as it was read; NULL in tests of decisions */
     str namespace_, name, uid;
     int64_t generation;
     bool is_deleting;
@@ -46,9 +47,10 @@ struct cluster_view {
     struct record record;
     struct instance_view *instances; /* in the order of record.instances */
     size_t instance_count;
-    int64_t now_ns;      /* CLOCK_MONOTONIC */
-    int64_t down_ns;     /* since when this process sees the primary of this term not serving; 0: it serves */
-    bool allows_changes; /* false while a POST is being answered: the pass only looks */
+    int64_t now_ns;     /* CLOCK_MONOTONIC */
+    int64_t down_ns;    /* since when this process sees the primary of this term not serving; 0: it serves */
+    bool is_changing;   /* the primary is being replaced: nobody was chosen, or the chosen one did not serve yet */
+    str secret_problem; /* why a Secret is not as it should be; empty: all are */
 };
 
 struct instance_view *view_instance(const struct cluster_view *v, str name);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "internal.h"
+#include "reconcile/text.h"
 #include "json/json_parse.h"
 #include "json/json_write.h"
 
@@ -20,14 +21,6 @@
 #define RECONNECT_MAX_MS 1000
 #define STEADY_NS NS_PER_S
 #define EXCHANGE_DEADLINE_MS 1000
-
-static char *copy_z(str s)
-{
-    char *z = mem_alloc(s.len + 1);
-    if (s.len)
-        memcpy(z, s.ptr, s.len);
-    return z;
-}
 
 struct http_client_tls link__tls(const struct link *l)
 {
@@ -55,6 +48,9 @@ static void on_line(void *self, str line)
         arena_free(a);
         return;
     }
+    status.message = text_one_line(a, status.message);
+    status.progress = text_one_line(a, status.progress);
+    status.health_error = text_one_line(a, status.health_error);
     pthread_mutex_lock(&l->lock);
     struct arena *old = l->status_arena;
     bool changed = !l->is_connected || !l->has_status || link__differs(&l->status, &status);
@@ -155,12 +151,12 @@ int link_open(struct links *ls, const struct link_target *target, link_status_fn
 {
     struct link *l = mem_new_of(struct link);
     l->links = ls;
-    l->instance = copy_z(target->instance);
-    l->host = copy_z(target->host);
+    l->instance = text_copy_z(target->instance);
+    l->host = text_copy_z(target->host);
     l->agent_port = target->agent_port;
-    l->ca_pem = copy_z(target->ca_pem);
-    l->certificate_pem = copy_z(target->certificate_pem);
-    l->private_key_pem = copy_z(target->private_key_pem);
+    l->ca_pem = text_copy_z(target->ca_pem);
+    l->certificate_pem = text_copy_z(target->certificate_pem);
+    l->private_key_pem = text_copy_z(target->private_key_pem);
     l->on_status = on_status;
     l->self = self;
     l->backoff_ms = RECONNECT_FIRST_MS;
@@ -251,7 +247,7 @@ int link_command(struct link *l, struct arena *a, const char *path, const struct
         *ret_body = answer;
     if (res.code < 300)
         return 0;
-    str why = json_str_at(answer, "message");
+    str why = text_one_line(a, json_str_at(answer, "message"));
     return error_set(err,
                      res.code == 409  ? ERRC_CONFLICT
                      : res.code < 500 ? ERRC_INVALID

@@ -2,6 +2,12 @@
 /* POST …/<action>: what is refused and how, dry runs, and that each is answered once whatever happens. */
 #include "manager_bed.h"
 
+static bool is_serving(struct bed *b)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    return json_str_at(fake_kube_get(b->kube, a, BED_CLUSTER), "status.currentPrimary").len > 0;
+}
+
 Test(actions, without_a_controller_or_a_cluster_they_are_refused_with_503)
 {
     struct bed b;
@@ -61,6 +67,81 @@ Test(actions, second_change_is_refused_while_one_runs)
     r = bed_post_end(&b, third);
     cr_assert(r.code == 409 || r.code == 200);
     cr_assert_eq(bed_record(&b).term, 2);
+    bed_end(&b);
+}
+
+static bool is_term(struct bed *b, int64_t term)
+{
+    return bed_record(b).term == term;
+}
+
+Test(actions, automatic_failover_refuses_what_comes_at_once_and_with_its_reason)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":3,\"backup\":{\"repositories\":[{\"name\":\"main\"}]}}");
+    fake_agent_fault(b.fleet, &(struct fake_agent_fault) { .path = "/v1/promote", .times = 1, .delay_ms = 3000 });
+    fake_agent_fail(b.fleet, "pg-1", "disk is broken");
+    BED_WAIT(&b, is_term(&b, 2));
+    static const char *const actions[] = { "switchover", "failover", "restart", "backup" };
+    for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
+        int64_t began = clock_monotonic_ns();
+        struct bed_answer r = bed_post(&b, actions[i], "{}");
+        cr_assert_eq(r.code, 409, "%s: %d %.*s", actions[i], r.code, STR_ARG(r.message));
+        CHECK_HAS(r.message, "a change of primary is under way (term 2: the primary cannot go on)");
+        cr_assert_lt(clock_monotonic_ns() - began, NS_PER_S, "%s waits for the worker", actions[i]);
+    }
+    BED_WAIT(&b, fake_fleet_write(b.fleet));
+    BED_WAIT(&b, is_serving(&b));
+    cr_assert_eq(bed_record(&b).term, 2, "nothing else was begun");
+    cr_assert_eq(fake_kube_count(b.kube, BED_BACKUPS), 0);
+    bed_end(&b);
+}
+
+Test(actions, second_restart_and_second_backup_are_refused)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":2,\"backup\":{\"repositories\":[{\"name\":\"main\"}]}}");
+    struct bed_post *first = bed_post_begin(&b, "backup", "{}", false);
+    struct bed_post *second = bed_post_begin(&b, "backup", "{}", false);
+    struct bed_answer r = bed_post_end(&b, first);
+    cr_assert_eq(r.code, 201, "%.*s", STR_ARG(r.message));
+    r = bed_post_end(&b, second);
+    cr_assert_eq(r.code, 409, "%d %.*s", r.code, STR_ARG(r.message));
+    CHECK_HAS(r.message, "a backup of this cluster is running");
+    cr_assert_eq(fake_kube_count(b.kube, BED_BACKUPS), 1);
+    fake_agent_cut(b.fleet, "pg-2", true); /* holds the restart up */
+    cr_assert_eq(bed_post(&b, "restart", "{}").code, 200);
+    r = bed_post(&b, "restart", "{}");
+    cr_assert_eq(r.code, 409);
+    CHECK_HAS(r.message, "a restart is under way");
+    fake_agent_cut(b.fleet, "pg-2", false);
+    bed_end(&b);
+}
+
+Test(actions, restart_that_lost_the_race_for_the_record_is_tried_again)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":2}");
+    fake_kube_fail(b.kube,
+                   &(struct fake_kube_fault) { .method = "PUT", .path = "clusterrecords", .times = 1, .code = 409 });
+    struct bed_answer r = bed_post(&b, "restart", "{}");
+    cr_assert_eq(r.code, 200, "%.*s", STR_ARG(r.message));
+    BED_WAIT(&b, fake_agent_look(b.fleet, "pg-1").restarts == 1);
+    bed_end(&b);
+}
+
+Test(actions, answer_comes_in_time_though_the_worker_waits_for_an_agent)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":2}");
+    int64_t began = clock_monotonic_ns();
+    /* Each prepare takes the whole deadline of its call. */
+    fake_agent_fault(b.fleet, &(struct fake_agent_fault) { .path = "/v1/prepare", .times = 1000 });
+    struct bed_answer r = bed_post(&b, "switchover", "{}");
+    int64_t took_ms = (clock_monotonic_ns() - began) / NS_PER_MS;
+    cr_assert_eq(r.code, 504, "%d %.*s", r.code, STR_ARG(r.message));
+    CHECK_HAS(r.message, "it goes on");
+    cr_assert_lt(took_ms, 33000);
     bed_end(&b);
 }
 

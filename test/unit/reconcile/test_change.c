@@ -4,6 +4,7 @@
  * two steps. After each of them no acknowledged commit may be missing and never were there two primaries.
  */
 #include "manager_bed.h"
+#include "json/json_write.h"
 
 static void write_some(struct bed *b, int count)
 {
@@ -44,6 +45,37 @@ Test(change, switchover_moves_the_primary_without_losing_a_commit)
     cr_assert_eq(rec.tli, 2);
     cr_assert_eq(rec.member_count, 3);
     BED_WAIT(&b, bed_has_event(&b, "PrimaryChanged", "pg-3 is primary in term 2, it was pg-1 (to see it)"));
+    bed_end(&b);
+}
+
+static bool is_shown(struct bed *b, const char *phase)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    return str_eq_z(json_str_at(fake_kube_get(b->kube, a, BED_CLUSTER), "status.phase"), phase);
+}
+
+Test(change, its_beginning_is_shown_while_it_goes_on_and_holds_nothing_up)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":3}");
+    fake_agent_fault(b.fleet, &(struct fake_agent_fault) { .path = "/v1/promote", .times = 1, .delay_ms = 1500 });
+    struct bed_post *p = bed_post_begin(&b, "switchover", "{\"target\":\"pg-2\"}", false);
+    BED_WAIT(&b, is_shown(&b, "SwitchingOver"));
+    cr_assert_not(bed_post_is_done(p));
+    CHECK_STR(bed_status(&b, "targetPrimary"), "pg-2");
+    CHECK_STR(bed_status(&b, "message"), "switchover was asked for");
+    cr_assert_eq(bed_post_end(&b, p).code, 200);
+    BED_RUNS(&b);
+    BED_WAIT(&b, bed_has_event(&b, "SwitchingOver", "from pg-1 to pg-2, term 2: switchover was asked for"));
+    /* A store in which status cannot be written holds no change up. */
+    fake_kube_fail(b.kube, &(struct fake_kube_fault) { .method = "PUT", .path = "pg/status", .delay_ms = 2000 });
+    int64_t began = clock_monotonic_ns();
+    p = bed_post_begin(&b, "failover", "{}", false);
+    BED_WAIT(&b, fake_fleet_writable(b.fleet)[0] && strcmp(fake_fleet_writable(b.fleet), "pg-2") != 0);
+    cr_assert_lt(clock_monotonic_ns() - began, 1500 * NS_PER_MS);
+    fake_kube_heal(b.kube);
+    cr_assert_eq(bed_post_end(&b, p).code, 200);
+    expect_nothing_lost(&b);
     bed_end(&b);
 }
 
@@ -283,6 +315,60 @@ Test(change, write_of_the_record_whose_answer_was_lost_is_read_back)
     struct bed_answer r = bed_post(&b, "switchover", "{\"target\":\"pg-2\"}");
     BED_WAIT(&b, is_serving(&b, "pg-2"));
     cr_assert(r.code == 200 || r.code == 409, "%d %.*s", r.code, STR_ARG(r.message));
+    write_some(&b, 1);
+    expect_nothing_lost(&b);
+    bed_end(&b);
+}
+
+/* ---- the store goes back (rule 49) ----------------------------------------------------------------------------- */
+
+/* Only the record, as it stood before a switchover to pg-2. The manager is stopped. */
+static void restore_after_switchover(struct bed *b)
+{
+    bed_run(b, "{\"instances\":3}");
+    write_some(b, 5);
+    const struct json **list;
+    cr_assert_eq(fake_kube_list(b->kube, b->a, BED_RECORDS, &list), 1);
+    const char *path = arena_printf(b->a, BED_RECORDS "/%.*s", STR_ARG(json_str_at(list[0], "metadata.name"))).ptr;
+    str before = json_text(b->a, json_with_at(b->a, list[0], "metadata.resourceVersion", NULL));
+    cr_assert_eq(bed_post(b, "switchover", "{\"target\":\"pg-2\"}").code, 200);
+    write_some(b, 5);
+    BED_RUNS(b);
+    bed_stop(b);
+    write_some(b, 5);
+    fake_kube_put(b->kube, path, before.ptr);
+    cr_assert_eq(bed_record(b).term, 1);
+}
+
+Test(change, restored_record_gets_a_term_above_all_and_keeps_the_primary)
+{
+    struct bed b;
+    restore_after_switchover(&b);
+    bed_start(&b);
+    BED_WAIT(&b, bed_record(&b).term == 3);
+    BED_WAIT(&b, fake_fleet_write(b.fleet));
+    cr_assert_str_eq(fake_fleet_writable(b.fleet), "pg-2");
+    BED_RUNS(&b);
+    CHECK_STR(bed_record(&b).primary, "pg-2");
+    BED_WAIT(&b, bed_has_event(&b, "StoreWentBack", "has promised term 2, the record says 1"));
+    expect_nothing_lost(&b);
+    bed_end(&b);
+}
+
+Test(change, restored_record_waits_for_a_primary_that_is_not_reached)
+{
+    struct bed b;
+    restore_after_switchover(&b);
+    fake_agent_cut(b.fleet, "pg-2", true);
+    bed_start(&b);
+    BED_WAIT(&b, str_find(bed_status(&b, "message"), S("who was primary since")) > 0);
+    write_some(&b, 3); /* it goes on where nobody reaches it */
+    struct bed_answer r = bed_post(&b, "failover", "{}");
+    cr_assert_eq(r.code, 409, "%.*s", STR_ARG(r.message));
+    CHECK_HAS(r.message, "under way");
+    fake_agent_cut(b.fleet, "pg-2", false);
+    BED_WAIT(&b, bed_is_phase(&b, "Running"));
+    cr_assert_str_eq(fake_fleet_writable(b.fleet), "pg-2");
     write_some(&b, 1);
     expect_nothing_lost(&b);
     bed_end(&b);

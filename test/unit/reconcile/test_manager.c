@@ -49,6 +49,67 @@ Test(manager, scales_up_and_down_again)
     bed_end(&b);
 }
 
+static bool bed_is_removing(struct bed *b, const char *name)
+{
+    struct record r = bed_record(b);
+    const struct record_instance *in = record_instance_of(&r, str_from(name));
+    return in && in->is_removing;
+}
+
+/* pg-3 is to go, but the primary cannot take a new set. */
+static void hold_removal(struct bed *b)
+{
+    bed_run(b, "{\"instances\":3,\"postgresql\":{\"synchronous\":{\"number\":1}}}");
+    BED_WAIT(b, fake_agent_look(b->fleet, "pg-1").sync_names[0] != '\0');
+    fake_agent_fault(
+        b->fleet, &(struct fake_agent_fault) { .name = "pg-1", .path = "/v1/configure", .times = 100000, .code = 503 });
+    bed_spec(b, "{\"instances\":2,\"postgresql\":{\"synchronous\":{\"number\":1}}}");
+    BED_WAIT(b, bed_is_removing(b, "pg-3") && bed_record(b).sync_count == 2);
+}
+
+Test(manager, synchronous_member_is_removed_only_when_no_entry_names_it)
+{
+    struct bed b;
+    hold_removal(&b);
+    wait_a_little();
+    struct record r = bed_record(&b);
+    cr_assert(record_instance_of(&r, S("pg-3"))->is_removing);
+    cr_assert(record_has_member(&r, S("pg-3")), "rules 26, 40");
+    cr_assert(fake_agent_look(b.fleet, "pg-3").is_streaming, "its confirmations count still");
+    cr_assert(fake_fleet_write(b.fleet));
+    fake_agent_heal(b.fleet);
+    BED_WAIT(&b, bed_record(&b).instance_count == 2);
+    BED_RUNS(&b);
+    r = bed_record(&b);
+    cr_assert_eq(r.member_count, 2);
+    cr_assert_eq(fake_fleet_alive(b.fleet), 2);
+    cr_assert_lt(str_find(str_from(fake_agent_look(b.fleet, "pg-1").sync_names), S("pg-3")), 0);
+    BED_WAIT(&b, str_find(str_from(fake_agent_look(b.fleet, "pg-1").config), S("pg-3")) < 0);
+    cr_assert(fake_fleet_write(b.fleet));
+    cr_assert_eq(fake_fleet_lost(b.fleet), 0);
+    bed_end(&b);
+}
+
+Test(manager, failover_during_a_removal_finds_the_commit_that_only_the_one_to_go_has)
+{
+    struct bed b;
+    hold_removal(&b);
+    fake_agent_hold(b.fleet, "pg-2", true);
+    for (int i = 0; i < 5; i++)
+        cr_assert(fake_fleet_write(b.fleet), "pg-3 confirms it");
+    fake_agent_heal(b.fleet);
+    fake_agent_kill(b.fleet, "pg-1", true);
+    BED_WAIT(&b, fake_fleet_writable(b.fleet)[0] != '\0');
+    cr_assert_str_eq(fake_fleet_writable(b.fleet), "pg-3");
+    cr_assert_eq(fake_fleet_lost(b.fleet), 0);
+    cr_assert_eq(fake_fleet_violations(b.fleet), 0);
+    fake_agent_hold(b.fleet, "pg-2", false);
+    BED_WAIT(&b, bed_record(&b).instance_count == 2);
+    struct record r = bed_record(&b);
+    cr_assert_not(record_instance_of(&r, S("pg-3"))->is_removing, "another one goes");
+    bed_end(&b);
+}
+
 Test(manager, instance_that_does_not_stop_is_not_asked_in_a_hot_loop)
 {
     struct bed b;

@@ -202,6 +202,7 @@ Test(plan, change_under_way_is_continued_and_nothing_else_happens)
     struct bed b;
     bed_make(&b, 3);
     b.v.record.primary = S("");
+    b.v.record.term = 4;
     b.v.spec.instances = 2;
     plan_make(b.a, &b.v, &b.p);
     cr_assert_eq(b.p.count, 1);
@@ -227,12 +228,129 @@ Test(plan, scale_down_takes_the_highest_standby_never_the_primary)
     b.v.spec.instances = 2;
     b.v.record.primary = S("pg-3");
     b.views[2].link.status.granted_to = S("pg-3");
+    b.views[0].link.status.granted_to = S("");
     b.views[2].link.status.in_recovery = false;
     b.views[0].link.status.in_recovery = b.views[0].link.status.streaming = true;
     plan_make(b.a, &b.v, &b.p);
     const struct step *s = find(&b, STEP_MARK_REMOVING);
     cr_assert_not_null(s);
     cr_assert(str_eq(s->instance, S("pg-2")));
+    bed_end(&b);
+}
+
+/* pg-3 is to go. */
+static void mark_last(struct bed *b)
+{
+    b->v.spec.instances = 2;
+    b->ins[2].is_removing = true;
+}
+
+Test(plan, instance_that_is_to_go_stays_a_member_while_a_synchronous_entry_names_it)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    mark_last(&b);
+    static const str both[] = { S_INIT("pg-2"), S_INIT("pg-3") };
+    const struct record_sync old = { .term = 3, .primary = S("pg-1"), .set = both, .set_count = 2, .wait = 1 };
+    b.v.record.sync = &old;
+    b.v.record.sync_count = 1;
+    b.v.spec.sync_number = 1;
+    b.v.spec.is_sync_required = true;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_null(find(&b, STEP_DROP_MEMBER));
+    cr_assert_null(find(&b, STEP_REMOVE));
+    const struct step *s = find(&b, STEP_SET_SYNC);
+    cr_assert_not_null(s);
+    cr_assert_eq(s->sync.set_count, 1, "it is out of the wanted set");
+
+    static const str rest[] = { S_INIT("pg-2") };
+    const struct record_sync next = { .term = 3, .primary = S("pg-1"), .set = rest, .set_count = 1, .wait = 1 };
+    b.v.record.sync = &next;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_not_null(find(&b, STEP_DROP_MEMBER));
+    cr_assert_null(find(&b, STEP_REMOVE), "first it leaves the members (41)");
+
+    b.v.record.member_count = 2;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_null(find(&b, STEP_DROP_MEMBER));
+    cr_assert_not_null(find(&b, STEP_REMOVE));
+    bed_end(&b);
+}
+
+Test(plan, instance_that_is_to_go_stays_while_nobody_serves)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    mark_last(&b);
+    set_phase(&b, 0, AGENT_CRASHED);
+    b.v.down_ns = NOW - 100;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_null(find(&b, STEP_DROP_MEMBER));
+    cr_assert_null(find(&b, STEP_REMOVE));
+    lose(&b, 2, PLATFORM_DEAD, 10000);
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_not_null(find(&b, STEP_LAUNCH), "what it has may be needed");
+    bed_end(&b);
+}
+
+Test(plan, record_that_is_older_than_the_agents_is_raised_above_them)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    for (size_t i = 0; i < 3; i++)
+        b.views[i].link.status.term = 7;
+    b.views[0].link.status.granted_to = S("");
+    b.views[0].link.status.in_recovery = true;
+    b.views[1].link.status.granted_to = S("pg-2");
+    b.views[1].link.status.in_recovery = false;
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_eq(b.p.count, 1, "nobody is commanded in the old term");
+    const struct step *s = find(&b, STEP_BEGIN_CHANGE);
+    cr_assert_not_null(s);
+    cr_assert_eq(s->term, 8);
+    cr_assert(str_eq(s->old, S("pg-2")));
+    cr_assert(str_eq(s->instance, S("pg-2")));
+    cr_assert(s->is_switchover);
+    cr_assert_not(s->is_in_doubt);
+    cr_assert(str_find(b.p.message, S("older than the cluster")) > 0);
+
+    b.views[1].link.status.granted_to = S("");
+    plan_make(b.a, &b.v, &b.p);
+    s = find(&b, STEP_BEGIN_CHANGE);
+    cr_assert_not_null(s);
+    cr_assert(s->is_in_doubt, "one who is not reached may be primary");
+    bed_end(&b);
+}
+
+Test(plan, primary_that_the_record_does_not_know_is_a_sign_of_an_older_store)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    b.v.record.primary = S("");
+    plan_make(b.a, &b.v, &b.p);
+    const struct step *s = find(&b, STEP_BEGIN_CHANGE);
+    cr_assert_not_null(s);
+    cr_assert_eq(s->term, 4);
+    cr_assert(str_eq(s->old, S("pg-1")));
+    bed_end(&b);
+}
+
+Test(plan, doubt_ends_when_the_last_primary_comes_back)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    b.v.record.primary = S("");
+    b.v.record.term = 4;
+    b.v.record.is_in_doubt = true;
+    b.views[0].link.status.granted_to = S("");
+    plan_make(b.a, &b.v, &b.p);
+    cr_assert_not_null(find(&b, STEP_CONTINUE_CHANGE), "it waits");
+    b.views[2].link.status.granted_to = S("pg-3");
+    plan_make(b.a, &b.v, &b.p);
+    const struct step *s = find(&b, STEP_BEGIN_CHANGE);
+    cr_assert_not_null(s);
+    cr_assert_eq(s->term, 0, "in the same term");
+    cr_assert(str_eq(s->old, S("pg-3")));
     bed_end(&b);
 }
 
@@ -418,6 +536,21 @@ Test(choose, prefers_a_standby_to_the_old_primary_at_the_same_position)
     bed_end(&b);
 }
 
+Test(choose, instance_that_is_to_go_is_chosen_only_for_what_nobody_else_has)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    b.ins[1].is_removing = true;
+    struct candidate c[] = { { .name = S("pg-1") }, answer("pg-2", 2, "0/3000000"), answer("pg-3", 2, "0/3000000") };
+    size_t chosen;
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 3, &chosen, NULL), 0);
+    cr_assert_eq(chosen, 2);
+    c[1].report.flush_lsn = S("0/3000060");
+    cr_assert_eq(plan_choose(b.a, &b.v.record, c, 3, &chosen, NULL), 0);
+    cr_assert_eq(chosen, 1);
+    bed_end(&b);
+}
+
 Test(choose, broken_primary_is_the_last_choice_however_much_it_has_written)
 {
     struct bed b;
@@ -529,6 +662,21 @@ Test(admit, second_change_while_one_runs_is_refused)
     bed_end(&b);
 }
 
+Test(admit, nothing_else_begins_until_the_chosen_one_serves)
+{
+    struct bed b;
+    struct error err;
+    bed_make(&b, 3);
+    b.v.is_changing = true;
+    b.v.record.last_reason = S("the primary is dead");
+    b.views[0].link.status.in_recovery = true; /* it is being promoted */
+    cr_assert_eq(admit(&b, false, S(""), false, &err), ERRC_CONFLICT);
+    cr_assert(str_find(str_from(err.text), S("under way (term 3: the primary is dead)")) > 0, "%s", err.text);
+    cr_assert_eq(admit(&b, true, S(""), false, &err), ERRC_CONFLICT);
+    cr_assert(str_find(str_from(err.text), S("under way")) > 0, "%s", err.text);
+    bed_end(&b);
+}
+
 Test(record, reads_back_what_it_wrote)
 {
     struct bed b;
@@ -541,7 +689,7 @@ Test(record, reads_back_what_it_wrote)
     const str set[] = { S_INIT("pg-2") };
     record_push_sync(b.a, r,
                      (struct record_sync) { .term = 3, .primary = S("pg-1"), .set = set, .set_count = 1, .wait = 1 });
-    record_set_removing(b.a, r, S("pg-3"));
+    record_set_removing(b.a, r, S("pg-3"), true);
     record_remove_member(b.a, r, S("pg-3"));
     struct record back;
     struct error err;

@@ -83,6 +83,57 @@ Test(secrets, deleted_secrets_come_back_as_they_were)
     bed_end(&b);
 }
 
+Test(secrets, what_was_deleted_or_changed_while_no_server_ran_comes_back)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":2}");
+    str password = secret(&b, "pg-app", "password"), key = secret(&b, "pg-ca", "ca.key");
+    bed_stop(&b);
+    fake_kube_delete(b.kube, BED_SECRETS "/pg-ca");
+    fake_kube_delete(b.kube, BED_SECRETS "/pg-app");
+    bed_start(&b);
+    BED_WAIT(&b, secret(&b, "pg-ca", "ca.key").len > 0);
+    CHECK_STR(secret(&b, "pg-ca", "ca.key"), key.ptr);
+    BED_WAIT(&b, secret(&b, "pg-app", "password").len > 0);
+    CHECK_STR(secret(&b, "pg-app", "password"), password.ptr);
+    BED_WAIT(&b, bed_has_event(&b, "SecretRestored", "\"pg-ca\" had been deleted"));
+    BED_WAIT(&b, bed_has_event(&b, "SecretRestored", "\"pg-app\" had been deleted"));
+    BED_WAIT(&b, fake_agent_look(b.fleet, "pg-1").config_version > 2); /* its agents are reached */
+    BED_RUNS(&b);
+    bed_stop(&b);
+    const struct json *object = fake_kube_get(b.kube, b.a, BED_SECRETS "/pg-ca");
+    fake_kube_put(b.kube, BED_SECRETS "/pg-ca",
+                  json_text(b.a, json_with_at(b.a, object, "data", &json_empty_object)).ptr);
+    bed_start(&b);
+    BED_WAIT(&b, secret(&b, "pg-ca", "ca.key").len > 0);
+    CHECK_STR(secret(&b, "pg-ca", "ca.key"), key.ptr);
+    BED_WAIT(&b, bed_has_event(&b, "SecretRestored", "\"pg-ca\" had been changed"));
+    BED_WAIT(&b, fake_agent_look(b.fleet, "pg-1").config_version > 3);
+    cr_assert_eq(bed_post(&b, "switchover", "{}").code, 200);
+    bed_end(&b);
+}
+
+Test(secrets, secret_that_somebody_else_took_stops_no_failover_and_is_told)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":2}");
+    bed_stop(&b);
+    fake_kube_put(b.kube, BED_SECRETS "/pg-ca", "{\"data\":{}}"); /* its owner is gone */
+    fake_kube_put(b.kube, BED_SECRETS "/pg-app", "{\"data\":{}}");
+    bed_start(&b);
+    BED_WAIT(&b, json_count(json_get(json_get(bed_cluster(&b), S("status")), S("conditions"))) == 4);
+    const struct json *told = json_item(json_at(bed_cluster(&b), "status.conditions"), 3);
+    CHECK_STR(json_str_at(told, "type"), "SecretsCurrent");
+    CHECK_STR(json_str_at(told, "status"), "False");
+    CHECK_HAS(json_str_at(told, "message"), "does not belong to this cluster");
+    fake_agent_kill(b.fleet, "pg-1", true);
+    BED_WAIT(&b, fake_fleet_write(b.fleet));
+    fake_kube_delete(b.kube, BED_SECRETS "/pg-ca");
+    fake_kube_delete(b.kube, BED_SECRETS "/pg-app");
+    BED_WAIT(&b, json_count(json_get(json_get(bed_cluster(&b), S("status")), S("conditions"))) == 3);
+    bed_end(&b);
+}
+
 Test(secrets, own_entries_of_people_stay_and_cause_no_writes)
 {
     struct bed b;
@@ -141,6 +192,7 @@ Test(secrets, nothing_of_them_is_logged_or_shown)
     cr_assert_lt(str_find(log, password), 0);
     cr_assert_lt(str_find(log, S("PRIVATE KEY")), 0);
     cr_assert_lt(str_find(json_text(b.a, bed_cluster(&b)), password), 0);
+    cr_assert_lt(str_find(json_text(b.a, bed_cluster(&b)), S("PRIVATE KEY")), 0);
     const struct json **list;
     size_t count = fake_kube_list(b.kube, b.a, BED_EVENTS, &list);
     for (size_t i = 0; i < count; i++)

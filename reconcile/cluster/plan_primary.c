@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The primary: whether it is left alone, waited for, told again that it is the primary, or replaced; and what happens
+ * when the record is older than what the agents promised. Who takes over is choose.c's. Numbers in brackets are rules
+ * of the failover protocol.
+ */
+#include "plan_internal.h"
+
+#define RESTART_WAIT_MS 6000 /* a crashed primary that restarts in place has so long before it is replaced */
+#define CRASHES_TOLERATED 2  /* in a minute; then it is replaced instead of restarted */
+
+bool plan__has_candidate(const struct cluster_view *v)
+{
+    for (size_t k = 0; k < v->instance_count; k++) {
+        const struct instance_view *i = &v->instances[k];
+        if (!str_eq(i->in->name, v->record.primary) && record_has_member(&v->record, i->in->name) &&
+            i->link.is_connected && i->link.has_status && i->link.status.usable && i->link.status.postgres_running)
+            return true;
+    }
+    return false;
+}
+
+/* Its agent is heard: the old primary can be stopped by its own word, so replacing it needs no further proof. */
+static str why_replace_heard(const struct cluster_view *v, const struct instance_view *primary, int64_t *ret_wait_ms)
+{
+    if (plan__is_phase(primary, AGENT_FAILED))
+        return S("the primary cannot go on");
+    if (plan__is_phase(primary, AGENT_CRASHED) && primary->crashes > CRASHES_TOLERATED)
+        return S("the primary crashes again and again");
+    int64_t down_ms = v->down_ns ? plan__ms_since(v, v->down_ns) : 0;
+    if (v->down_ns && down_ms >= RESTART_WAIT_MS)
+        return S("the primary does not come back in time");
+    if (v->down_ns)
+        *ret_wait_ms = RESTART_WAIT_MS - down_ms;
+    return S("");
+}
+
+/* Why the primary should be replaced now; empty: it should not (yet). *ret_wait_ms: look again then. */
+static str why_replace(const struct cluster_view *v, const struct instance_view *primary, int64_t *ret_wait_ms)
+{
+    *ret_wait_ms = 0;
+    if (primary->link.is_connected)
+        return why_replace_heard(v, primary, ret_wait_ms);
+    if (primary->platform != PLATFORM_DEAD)
+        return S(""); /* silence proves nothing (44) */
+    int64_t lost_ms = plan__ms_since(v, primary->link.lost_ns ? primary->link.lost_ns : v->down_ns);
+    if (lost_ms < RESTART_WAIT_MS) {
+        *ret_wait_ms = RESTART_WAIT_MS - lost_ms;
+        return S("");
+    }
+    return S("the primary is dead and does not come back");
+}
+
+/* ---- rule 49: the store went back ------------------------------------------------------------------------------ */
+
+static bool is_heard(const struct instance_view *i)
+{
+    return i->link.is_connected && i->link.has_status;
+}
+
+/* The highest term that anybody promised. */
+static int64_t highest_term(const struct cluster_view *v, const struct instance_view **ret_who)
+{
+    int64_t highest = 0;
+    for (size_t k = 0; k < v->instance_count; k++) {
+        const struct instance_view *i = &v->instances[k];
+        if (is_heard(i) && i->link.status.term > highest) {
+            highest = i->link.status.term;
+            *ret_who = i;
+        }
+    }
+    return highest;
+}
+
+/* Who says that he is the primary of that term: one at most (S3). */
+static const struct instance_view *granted_in(const struct cluster_view *v, int64_t term)
+{
+    for (size_t k = 0; k < v->instance_count; k++) {
+        const struct instance_view *i = &v->instances[k];
+        if (is_heard(i) && i->link.status.term == term && str_eq(i->link.status.granted_to, i->in->name))
+            return i;
+    }
+    return NULL;
+}
+
+/* The record is older than what agents promised: it can command nobody. Whoever is primary by now hands over to itself
+ * in a new term, which loses nothing. If nobody says that he is, one who is not reached may be: see is_in_doubt. */
+static void raise_term(const struct cluster_view *v, struct plan *p, int64_t known, str reason)
+{
+    const struct instance_view *primary = granted_in(v, known);
+    struct step *s = plan__add(p, STEP_BEGIN_CHANGE, primary ? primary->in->name : S(""));
+    plan__say(p, "FailingOver", reason);
+    if (!s)
+        return;
+    s->term = known + 1;
+    s->reason = reason;
+    s->old = s->instance;
+    s->is_switchover = primary != NULL;
+    s->is_in_doubt = primary == NULL;
+}
+
+/* True: the pass ends with it. */
+static bool plan_term(struct arena *a, const struct cluster_view *v, struct plan *p)
+{
+    const struct record *r = &v->record;
+    const struct instance_view *who = NULL;
+    int64_t known = highest_term(v, &who);
+    if (known > r->term) {
+        raise_term(
+            v, p, known,
+            arena_printf(a, "%.*s has promised term %lld, the record says %lld: the store is older than the cluster",
+                         STR_ARG(who->in->name), (long long)known, (long long)r->term));
+        return true;
+    }
+    /* A promotion follows the record: who was promoted in a term in which the record has nobody, or another one, was so
+     * by a record that is no more. */
+    who = granted_in(v, r->term);
+    if (who && !str_eq(who->in->name, r->primary)) {
+        raise_term(v, p, r->term,
+                   arena_printf(a,
+                                "%.*s was made primary of term %lld, the record does not know it: the store is older "
+                                "than the cluster",
+                                STR_ARG(who->in->name), (long long)r->term));
+        return true;
+    }
+    /* Raised already, in doubt who was primary: he came back. */
+    who = r->is_in_doubt ? granted_in(v, r->term - 1) : NULL;
+    if (who) {
+        struct step *s = plan__add(p, STEP_BEGIN_CHANGE, who->in->name);
+        plan__say(p, "FailingOver", r->reason);
+        if (s) {
+            s->reason = r->reason;
+            s->old = s->instance;
+            s->is_switchover = true;
+        }
+    }
+    return who != NULL;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------------------- */
+
+bool plan__primary(struct arena *a, const struct cluster_view *v, struct plan *p)
+{
+    if (plan_term(a, v, p))
+        return true;
+    if (v->record.primary.len == 0) {
+        plan__say(p, v->record.is_switchover ? "SwitchingOver" : "FailingOver", v->record.reason);
+        plan__add(p, STEP_CONTINUE_CHANGE, S(""));
+        return true;
+    }
+    const struct instance_view *primary = view_primary(v);
+    if (!primary || view_is_serving_primary(v, primary))
+        return false;
+
+    int64_t wait_ms;
+    str why = why_replace(v, primary, &wait_ms);
+    if (wait_ms)
+        plan__look_again(p, wait_ms);
+    if (why.len && plan__has_candidate(v) && v->record.is_initialized) {
+        if (v->spec.is_failover_automatic) {
+            struct step *s = plan__add(p, STEP_BEGIN_CHANGE, S(""));
+            if (s)
+                s->reason = why;
+            plan__say(p, "FailingOver", why);
+            return true;
+        }
+        plan__say(
+            p, "WaitingForPrimary",
+            arena_printf(a, "%.*s; spec.failover.automatic is false: POST …/failover to replace it", STR_ARG(why)));
+        return false;
+    }
+    if (!v->record.is_initialized) {
+        plan__say(p, "Creating", arena_printf(a, "instance %.*s is being initialised", STR_ARG(primary->in->name)));
+        return false;
+    }
+    if (!primary->link.is_connected && primary->platform != PLATFORM_DEAD) {
+        plan__say(
+            p, "WaitingForPrimary",
+            arena_printf(a, "the agent of primary %.*s is silent, and nothing proves that its PostgreSQL is dead: %.*s",
+                         STR_ARG(primary->in->name), STR_ARG(primary->link.last_error)));
+        return false;
+    }
+    plan__say(p, "WaitingForPrimary",
+              arena_printf(a, "primary %.*s is not serving: %.*s", STR_ARG(primary->in->name),
+                           STR_ARG(primary->link.has_status ? primary->link.status.message : S("starting"))));
+    /* Chosen, but its promotion was not begun or was forgotten by a restart: the word is repeated (16). */
+    if (primary->link.is_connected && primary->link.has_status &&
+        !(str_eq(primary->link.status.granted_to, primary->in->name) && primary->link.status.term == v->record.term))
+        plan__add(p, STEP_PROMOTE, primary->in->name);
+    return false;
+}
