@@ -60,7 +60,9 @@ static bool bed_is_removing(struct bed *b, const char *name)
 static void hold_removal(struct bed *b)
 {
     bed_run(b, "{\"instances\":3,\"postgresql\":{\"synchronous\":{\"number\":1}}}");
-    BED_WAIT(b, fake_agent_look(b->fleet, "pg-1").sync_names[0] != '\0');
+    BED_WAIT(b, strstr(fake_agent_look(b->fleet, "pg-1").sync_names, "pg-2") &&
+                    strstr(fake_agent_look(b->fleet, "pg-1").sync_names, "pg-3"));
+    BED_WAIT(b, bed_record(b).sync_count == 1);
     fake_agent_fault(
         b->fleet, &(struct fake_agent_fault) { .name = "pg-1", .path = "/v1/configure", .times = 100000, .code = 503 });
     bed_spec(b, "{\"instances\":2,\"postgresql\":{\"synchronous\":{\"number\":1}}}");
