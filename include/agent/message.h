@@ -13,6 +13,7 @@
  * POST /v1/prepare    {term, reason, want: "freeze" | "stop", patience_ms}, rules 17–20: persist the term, then end the
  *                     WAL receiver for good (standby, freeze) or stop PostgreSQL (a primary, or stop), only then answer
  *                     agent_report. patience_ms: what a clean stop may take before it becomes an immediate one.
+ *                     An answer whose position is not known yet is not usable; the agent looks for it, ask again.
  *                     409 {decided: true} when this term has a primary already (18).
  * POST /v1/promote    {term, timeline}, rules 27–28; answers {term} when it is on disk and begun; phase and timeline of
  *                     the status say when it is done, or phase "failed" why not.
@@ -104,9 +105,9 @@ struct agent_status {
 /* Answer to prepare (rule 19d, 20). */
 struct agent_report {
     int64_t term;
-    bool stopped; /* old primary: every process was reaped */
+    bool stopped; /* nothing here takes writes: PostgreSQL is down, or up as a frozen standby */
     bool frozen;  /* standby: no receiver runs, the position is final */
-    bool usable;
+    bool usable;  /* may be chosen and counts: the data are whole and the position is known, not guessed */
     int64_t wal_term;
     int64_t timeline;
     str flush_lsn; /* final; after a clean stop: end of the shutdown checkpoint */

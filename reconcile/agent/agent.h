@@ -186,8 +186,8 @@ int slots_advance(struct agent *ag, struct error *err) MUST_USE; /* slots.c: sta
 /* A copy or rewind begins: persists usable = false, then what the source has flushed by now as need (rule 33). */
 int unusable_until_caught_up(struct agent *ag, const struct json *source, bool rewinding, struct error *err) MUST_USE;
 int source_flushed(struct agent *ag, const struct json *source, uint64_t *ret, struct error *err) MUST_USE;
-/* Received and flushed, of the running standby. */
-bool position_ask(struct agent *ag, uint64_t *ret);
+/* Received and flushed, of the running standby; *ret_is_all: no WAL here that it has not seen is beyond it. */
+bool position_ask(struct agent *ag, uint64_t *ret, bool *ret_is_all);
 int join_copy(struct agent *ag, const struct json *source, struct error *err) MUST_USE;  /* join.c */
 int rewind_run(struct agent *ag, const struct json *source, struct error *err) MUST_USE; /* rewind.c */
 
@@ -311,12 +311,13 @@ struct agent {
     int64_t retry_ns;             /* a failed operation is tried again then */
     int64_t retry_ms;
     int64_t housekeeping_ns;
-    int64_t followed_term; /* the running standby was pointed to the primary of this term */
-    int64_t lost_ns;       /* not streaming: look at the primary again then */
-    bool must_copy;        /* a rewind failed */
-    bool is_rewound;       /* pg_rewind found or made the data an ancestor of the primary's: start it as standby */
-    char source[256];      /* the primary that a copy or rewind takes from; empty: a child that needs none */
-    char restart_id[128];  /* wanted, not yet done */
+    int64_t followed_term;      /* the running standby was pointed to the primary of this term */
+    int64_t lost_ns;            /* not streaming: look at the primary again then */
+    int64_t hold_term, hold_ns; /* the term without a primary that is waited in, and since when long enough */
+    bool must_copy;             /* a rewind failed */
+    bool is_rewound;            /* pg_rewind found or made the data an ancestor of the primary's: start it as standby */
+    char source[256];           /* the primary that a copy or rewind takes from; empty: a child that needs none */
+    char restart_id[128];       /* wanted, not yet done */
 
     pthread_mutex_t lock; /* protects the board */
     struct board board;

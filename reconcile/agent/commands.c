@@ -169,6 +169,8 @@ static int prepare(struct call *c)
     if (r != 0)
         return r;
     bool must_stop = str_eq(json_str_at(c->body, "want"), S("stop"));
+    if (ag->pm.pid != 0 && ag->pm.as_standby && ag->is_frozen)
+        return answer_report(c); /* it receives nothing and takes no writes, also while it still starts */
     if (ag->pm.pid != 0 && (must_stop || !ag->pm.as_standby || !ag->pm.is_ready)) {
         int64_t patience_ms = json_int_at(c->body, "patience_ms", STOP_PATIENCE_MS);
         if (!ag->pm.as_standby && ag->pm.is_ready)

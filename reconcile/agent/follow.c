@@ -62,7 +62,8 @@ int source_flushed(struct agent *ag, const struct json *source, uint64_t *ret, s
 static uint64_t own_position(struct agent *ag)
 {
     uint64_t lsn = 0;
-    if (ag->pm.pid != 0 && position_ask(ag, &lsn))
+    bool is_all;
+    if (ag->pm.pid != 0 && position_ask(ag, &lsn, &is_all))
         return lsn;
     return ag->control.min_recovery > ag->control.checkpoint ? ag->control.min_recovery : ag->control.checkpoint;
 }

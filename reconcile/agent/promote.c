@@ -79,16 +79,26 @@ int freeze_run(struct agent *ag, int64_t deadline_ns, struct error *err)
 
 /* ---- the report ---------------------------------------------------------------------------------------------- */
 
-bool position_ask(struct agent *ag, uint64_t *ret)
+/*
+ * A server that was started anew knows the end of its own WAL when it has replayed all of it: it asked for more by
+ * streaming, which makes the receive position known, or has nobody to ask and waits to try again.
+ */
+bool position_ask(struct agent *ag, uint64_t *ret, bool *ret_is_all)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
     CLEANUP(pg_closep) struct pg *c = NULL;
     struct pg_rows rows;
     int64_t deadline_ns = deadline_in_ms(QUERY_MS);
-    return pg_connect_local(ag, "postgres", deadline_ns, &c, NULL) == 0 &&
-           pg_query(c, a, "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())", NULL, deadline_ns,
-                    &rows, NULL) == 0 &&
-           lsn_parse(pg_cell(&rows, 0, 0), ret);
+    /* The look at the process first: what it replays later is more than it had said. */
+    if (pg_connect_local(ag, "postgres", deadline_ns, &c, NULL) != 0 ||
+        pg_query(c, a,
+                 "WITH look AS MATERIALIZED (SELECT pg_last_wal_receive_lsn() IS NOT NULL OR EXISTS (SELECT FROM "
+                 "pg_stat_activity WHERE backend_type = 'startup' AND wait_event = 'RecoveryRetrieveRetryInterval') "
+                 "AS is_all) SELECT is_all, greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) FROM look",
+                 NULL, deadline_ns, &rows, NULL) != 0)
+        return false;
+    *ret_is_all = pg_is_true(&rows, 0, 0);
+    return lsn_parse(pg_cell(&rows, 0, 1), ret);
 }
 
 bool control_refresh(struct agent *ag)
@@ -129,17 +139,23 @@ void report_fill(struct agent *ag, struct arena *a, struct agent_report *ret)
     pthread_mutex_unlock(&ag->lock);
     *ret = (struct agent_report) {
         .term = ag->durable.term,
-        .stopped = ag->pm.pid == 0,
+        .stopped = ag->pm.pid == 0 || (ag->pm.as_standby && ag->is_frozen),
         .frozen = ag->pm.pid == 0 || ag->is_frozen,
         .usable = ag->durable.usable && ag->durable.has_data && !ag->durable.rewinding && !ag->is_busy,
         .incarnation = str_from(ag->incarnation),
     };
     if (!ag->durable.has_data)
         return;
-    if (ag->pm.pid == 0)
+    bool is_all = false;
+    if (ag->pm.pid == 0) {
         lsn = stopped_position(ag, lsn, &ret->clean_shutdown);
-    else if (!position_ask(ag, &lsn))
-        ret->usable = false; /* without a position it is no candidate */
+        is_all = ret->clean_shutdown;
+    } else if (!position_ask(ag, &lsn, &is_all)) {
+        is_all = false;
+    }
+    /* Less than what it confirmed would let another one be chosen that lacks a commit (25): it counts once it has
+     * replayed what it has, see `hold`. */
+    ret->usable = ret->usable && is_all;
     ret->timeline = control_wal_timeline(ag, control_refresh(ag) ? ag->control.timeline : timeline);
     ret->wal_term = state_term_of(&ag->durable, ret->timeline);
     ret->flush_lsn = lsn_format(a, lsn);
@@ -211,6 +227,7 @@ static int promote_running(struct agent *ag, struct error *err)
     if (r != 0)
         return r;
     postgres_reload(ag);
+    ag->is_frozen = false; /* from here on it may begin to take writes */
     r = request_promotion(ag, err);
     int64_t timeline = 0;
     if (r == 0)
@@ -227,6 +244,8 @@ int promote_run(struct agent *ag, struct error *err)
     int r = 0;
     if (ag->pm.pid == 0)
         r = start_frozen(ag, err);
+    else if (!ag->pm.is_ready)
+        r = postgres_wait_ready(ag, deadline_in_ms(START_MS), err);
     else
         r = freeze_run(ag, deadline_in_ms(QUERY_MS), err);
     if (r == 0 && ag->pm.pid == 0) /* freezing meant stopping */

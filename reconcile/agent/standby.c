@@ -33,6 +33,11 @@ static int start(struct agent *ag, enum conf_role role, struct error *err)
     return postgres_wait_ready(ag, deadline_in_ms(START_MS), err);
 }
 
+int standby_start_frozen(struct agent *ag, struct error *err)
+{
+    return start(ag, CONF_FROZEN, err);
+}
+
 static int note_followed(struct agent *ag, struct error *err)
 {
     ag->followed_term = ag->durable.term;
@@ -63,7 +68,7 @@ static int bring_up(struct agent *ag, const struct json *source, struct error *e
         if (ag->has_control && control_was_primary(&ag->control))
             return error_set(err, ERRC_UNAVAILABLE, "waiting for primary \"%.*s\": %s", STR_ARG(ag->config.primary),
                              why.text);
-        return start(ag, CONF_FROZEN, err); /* reads are served meanwhile */
+        return standby_start_frozen(ag, err); /* reads are served meanwhile */
     case FOLLOW_OK: break;
     }
     ag->is_rewound = false;

@@ -19,6 +19,7 @@
 #define RETRY_MAX_MS 10000
 #define RETRY_WAIT_MAX_MS 1000
 #define LOOK_MS 500
+#define HOLD_MS 1000 /* usually somebody was chosen by then */
 
 enum wish { WISH_DOWN, WISH_HOLD, WISH_INITIALIZE, WISH_PRIMARY, WISH_STANDBY };
 
@@ -172,14 +173,35 @@ static int be_down(struct agent *ag, struct error *err)
     return r;
 }
 
-/* No primary of this term is known: a standby stands still, anything else stays down. */
-static int hold(struct agent *ag, struct error *err)
+/*
+ * Down without a clean end: nobody knows the end of the WAL here before it was replayed, and the choice may wait for it
+ * (rule 25). Not at once: a choice that can do without is not to be disturbed.
+ */
+static int find_position(struct agent *ag, int64_t *ret_wait_ms, struct error *err)
+{
+    if (!ag->durable.has_data || !ag->durable.usable || ag->durable.rewinding || !control_refresh(ag) ||
+        control_is_clean_primary(&ag->control))
+        return 0;
+    if (ag->hold_term != ag->durable.term) {
+        ag->hold_term = ag->durable.term;
+        ag->hold_ns = deadline_in_ms(HOLD_MS);
+    }
+    *ret_wait_ms = deadline_left_ms(ag->hold_ns);
+    return *ret_wait_ms > 0 ? 0 : standby_start_frozen(ag, err);
+}
+
+/* No primary of this term is known: a standby stands still, anything else takes no writes. */
+static int hold(struct agent *ag, int64_t *ret_wait_ms, struct error *err)
 {
     int r = 0;
     if (ag->pm.pid != 0 && !ag->pm.as_standby)
         r = postgres_stop(ag, STOP_FAST, STOP_PATIENCE_MS, err);
     else if (ag->pm.pid != 0 && ag->pm.is_ready)
         r = freeze_run(ag, deadline_in_ms(STOP_PATIENCE_MS), err);
+    else if (ag->pm.pid != 0)
+        r = postgres_wait_ready(ag, deadline_in_ms(START_MS), err);
+    if (r == 0 && ag->pm.pid == 0)
+        r = find_position(ag, ret_wait_ms, err);
     if (r != 0)
         return r;
     if (ag->pm.pid == 0)
@@ -266,7 +288,7 @@ static int64_t step(struct agent *ag)
         return deadline_left_ms(ag->retry_ns);
     switch (wish_of(ag)) {
     case WISH_DOWN: r = be_down(ag, &err); break;
-    case WISH_HOLD: r = hold(ag, &err); break;
+    case WISH_HOLD: r = hold(ag, &wait_ms, &err); break;
     case WISH_INITIALIZE: r = initialize(ag, &err); break;
     case WISH_PRIMARY: r = be_primary(ag, &wait_ms, &err); break;
     case WISH_STANDBY: r = standby_step(ag, &wait_ms, &err); break;

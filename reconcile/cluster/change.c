@@ -14,6 +14,7 @@
 #define IMPATIENCE_MS 2000 /* it does not work anyway */
 #define FREEZE_DEADLINE_MS 3000
 #define PROMOTE_DEADLINE_MS 10000
+#define OLD_PATIENCE_MS 10000 /* for the last word of an old primary that died in the middle of a switchover */
 
 static const struct json *prepare_body(struct arena *a, const struct record *r, const char *want)
 {
@@ -82,6 +83,23 @@ static size_t ask_others(struct cluster_runtime *c, struct arena *a, const struc
         arena_free(calls[k].arena);
     }
     return count;
+}
+
+/*
+ * A switchover loses nothing, so what the old primary wrote last must be known: when it died instead of stopping, it is
+ * given time to come back and to look. After that the switchover has become a failover.
+ */
+static int await_last_word(struct cluster_runtime *c, const struct record *r, const struct candidate *old,
+                           struct error *err)
+{
+    if (!r->is_switchover || r->is_forced || (old->answered && old->report.usable))
+        return 0;
+    if (c->change_began_ns == 0)
+        c->change_began_ns = clock_monotonic_ns();
+    if ((clock_monotonic_ns() - c->change_began_ns) / NS_PER_MS >= OLD_PATIENCE_MS)
+        return 0;
+    return error_set(err, ERRC_UNAVAILABLE, "old primary \"%.*s\" has not said yet what it wrote last",
+                     STR_ARG(r->old));
 }
 
 /* Rule 25 held for every set, and in each of them somebody had to confirm: whatever was acknowledged is there. */
@@ -165,7 +183,9 @@ int change__continue(struct cluster_runtime *c, struct arena *a, struct cluster_
     if (r < 0)
         return r;
     size_t count = 1 + ask_others(c, a, v, &all[1]), chosen;
-    r = plan_choose(a, &v->record, all, count, &chosen, err);
+    r = await_last_word(c, &v->record, &all[0], err);
+    if (r == 0)
+        r = plan_choose(a, &v->record, all, count, &chosen, err);
     if (r < 0)
         return error_wrap(err, r, "term %lld", (long long)v->record.term);
     str from = v->record.old;
