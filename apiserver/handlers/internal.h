@@ -58,6 +58,10 @@ void metadata_mark_deleting(struct arena *a, struct metadata *m);
 
 /* ---- prepare.c: from what a client sent to what is stored ------------------------------------------------------- */
 
+/* What a decoder noticed of a document of that kind: refused, sent back as warnings, or ignored. */
+struct status *notes_judge(struct call *c, str kind, str version, const struct json_notes *notes,
+                           enum field_validation how);
+
 struct draft {
     struct metadata metadata;
     const struct json *body; /* apiVersion, kind and the kind's own members, pruned; its metadata does not count */

@@ -243,8 +243,8 @@ void metadata_set_finalizer(struct arena *a, struct metadata *m, str finalizer, 
 void metadata_mark_deleting(struct arena *a, struct metadata *m)
 {
     int64_t generation = 0;
-    (void)json_to_int(m->fields[META_GENERATION], &generation); /* absent counts as 0 */
-    m->fields[META_GENERATION] = json_int(a, generation + 1);
+    if (json_to_int(m->fields[META_GENERATION], &generation)) /* kinds of v1 have none */
+        m->fields[META_GENERATION] = json_int(a, generation + 1);
     m->fields[META_DELETION_TIMESTAMP] = json_string(a, rfc3339_seconds(a, clock_realtime_ns()));
     m->fields[META_DELETION_GRACE] = json_int(a, 0);
 }

@@ -25,7 +25,8 @@ static struct status *check_constant(struct arena *a, const struct json *sent, s
 }
 
 /* What the decoder noticed: refused, sent back as warnings, or ignored. */
-static struct status *judge_notes(struct call *c, const struct json_notes *notes, enum field_validation how)
+struct status *notes_judge(struct call *c, str kind, str version, const struct json_notes *notes,
+                           enum field_validation how)
 {
     if (notes->count == 0 || how == FIELD_VALIDATION_IGNORE)
         return NULL;
@@ -39,10 +40,9 @@ static struct status *judge_notes(struct call *c, const struct json_notes *notes
         strbuf_add(&text, i > 0 ? S(", ") : S(""));
         strbuf_add(&text, notes->texts[i]);
     }
-    const struct resource *r = c->resource;
     return status_new(c->arena, STATUS_BAD_REQUEST,
                       "%.*s in version \"%.*s\" cannot be handled as a %.*s: strict decoding error: %.*s",
-                      STR_ARG(r->kind), STR_ARG(r->version), STR_ARG(r->kind), STR_ARG(strbuf_str(&text)));
+                      STR_ARG(kind), STR_ARG(version), STR_ARG(kind), STR_ARG(strbuf_str(&text)));
 }
 
 struct status *draft_read(struct call *c, const struct json *sent, const struct write_options *options,
@@ -64,7 +64,7 @@ struct status *draft_read(struct call *c, const struct json *sent, const struct 
     if (fail)
         return fail;
     ret->body = schema_prune(a, r->schema, sent, notes);
-    return judge_notes(c, notes, options->field_validation);
+    return notes_judge(c, r->kind, r->version, notes, options->field_validation);
 }
 
 static bool is_head(str key)

@@ -55,12 +55,38 @@ static struct status *check_scale(struct arena *a, const struct json *scale, str
     return field_errors_to_status(&errors, S("autoscaling"), S("Scale"), name);
 }
 
+static void note_others(struct arena *a, const struct json *object, const char *path, str known,
+                        struct json_notes *notes)
+{
+    for (size_t i = 0; json_is(object, JSON_OBJECT) && i < object->count; i++) {
+        str key = object->members[i].key;
+        bool is_known = false;
+        for (str rest = known, field; !is_known && str_next_field(&rest, ' ', &field);)
+            is_known = str_eq(field, key);
+        if (!is_known)
+            json_notes_add(a, notes, arena_printf(a, "unknown field \"%s%.*s\"", path, STR_ARG(str_first(key, 253))));
+    }
+}
+
+/* A Scale is no kind of ours, so that no schema prunes it. Its metadata says nothing but what it is about. */
+static struct status *check_fields(struct update *u, const struct json *scale)
+{
+    struct call *c = u->call;
+    struct json_notes notes = u->notes;
+    note_others(c->arena, scale, "", S("apiVersion kind metadata spec status"), &notes);
+    note_others(c->arena, json_get(scale, S("spec")), "spec.", S("replicas"), &notes);
+    note_others(c->arena, json_get(scale, S("status")), "status.", S("replicas selector"), &notes);
+    return notes_judge(c, S("Scale"), S("v1"), &notes, u->options.field_validation);
+}
+
 /* The object with what the Scale says: replicas, and uid and resourceVersion as conditions. */
 static const struct json *merge(struct update *u, const struct json *current, const struct json *scale,
                                 struct status **fail)
 {
     struct call *c = u->call;
     *fail = check_scale(c->arena, scale, c->info.name);
+    if (!*fail)
+        *fail = check_fields(u, scale);
     if (*fail)
         return NULL;
     const struct json *replicas = json_at(scale, "spec.replicas");
@@ -91,8 +117,7 @@ static void put(struct call *c)
     if (!u)
         return;
     struct body_source body = call_body(c);
-    struct json_notes ignored = { 0 }; /* a Scale has no schema of ours to be strict about */
-    struct status *fail = body_decode(c->arena, &body, &ignored, &u->sent);
+    struct status *fail = body_decode(c->arena, &body, &u->notes, &u->sent);
     if (!fail)
         fail = check_scale(c->arena, u->sent, c->info.name);
     if (fail) {
@@ -110,7 +135,6 @@ static void patch(struct call *c)
     struct update *u = patch_new(c);
     if (!u)
         return;
-    u->notes.count = 0;
     u->is_scale = u->may_be_unversioned = true;
     u->make = make_from_patch;
     update_run(u);

@@ -146,13 +146,13 @@ static struct status *prepare(struct update *u, const struct json *current, cons
 {
     struct call *c = u->call;
     struct status *fail = NULL;
+    c->warnings.count = 0; /* of an earlier try */
     const struct json *wanted = u->make(u, current, &fail);
     if (!wanted)
         return fail;
-    struct json_notes notes = u->notes, none = { 0 };
+    struct json_notes none = { 0 }, notes = u->is_scale ? none : u->notes; /* a Scale's are judged */
     struct metadata old;
     struct draft d;
-    c->warnings.count = 0; /* of an earlier try */
     fail = metadata_read(c->arena, current, &none, &old);
     if (!fail)
         fail = draft_read(c, wanted, &u->options, &notes, &d);
@@ -180,22 +180,32 @@ static void answer_tree(struct update *u, const struct json *tree)
     answer_object_tree(u->call, 200, u->is_scale ? scale_tree(u->call->arena, u->call->resource, tree) : tree);
 }
 
-static void answer_scale(struct call *c)
+static const struct json *with_version(const struct update *u, const struct json *tree, rv version)
+{
+    struct arena *a = u->call->arena;
+    str text = arena_printf(a, "%llu", (unsigned long long)version);
+    return json_with_at(a, tree, "metadata.resourceVersion", json_string(a, text));
+}
+
+/* What took the last finalizer away was not stored, but is what the client asked for. */
+static void answer_on_worker(struct call *c)
 {
     struct update *u = c->next_self;
-    answer_tree(u, object_parse(c->arena, u->commit.object));
+    const struct object *o = u->commit.object;
+    bool is_gone = u->commit.write.kind == STORAGE_DELETE;
+    answer_tree(u, is_gone ? with_version(u, u->commit.tree, o->resource_version) : object_parse(c->arena, o));
 }
 
 static void answer_stored(struct update *u, struct object *o)
 {
-    if (!u->is_scale) {
+    if (!u->is_scale && u->commit.write.kind != STORAGE_DELETE) {
         commit_answer(&u->commit, 200, o);
         return;
     }
     u->commit.object = object_ref(o);
     arena_on_release(u->call->arena, release_object, o);
     u->call->next_self = u;
-    call_on_worker(u->call, answer_scale);
+    call_on_worker(u->call, answer_on_worker);
 }
 
 static void again(struct call *c)
@@ -236,13 +246,6 @@ static void write(struct update *u, const struct json *tree)
     commit_start(&u->commit);
 }
 
-static const struct json *with_version(const struct update *u, const struct json *tree)
-{
-    struct arena *a = u->call->arena;
-    str text = arena_printf(a, "%llu", (unsigned long long)u->current->resource_version);
-    return json_with_at(a, tree, "metadata.resourceVersion", json_string(a, text));
-}
-
 void update_run(struct update *u)
 {
     struct call *c = u->call;
@@ -259,7 +262,7 @@ void update_run(struct update *u)
     else if (json_equal(tree, without_version(c->arena, current)))
         answer_stored(u, u->current);
     else if (c->is_dry_run)
-        answer_tree(u, with_version(u, tree));
+        answer_tree(u, with_version(u, tree, u->current->resource_version));
     else
         write(u, tree);
 }

@@ -289,6 +289,27 @@ Test(write, scale_is_a_view_of_the_instances)
     cr_assert_eq(json_int_at(stored("x"), "spec.instances", 0), 5);
 }
 
+Test(write, unknown_and_repeated_fields_of_a_scale_are_noticed)
+{
+    static const char *const bodies[] = { "{\"spec\":{\"replicas\":2,\"foo\":1}}",
+                                          "{\"spec\":{\"replicas\":2,\"replicas\":2}}" };
+    static const char *const texts[] = { "unknown field \\\"spec.foo\\\"", "duplicate field \\\"spec.replicas\\\"" };
+    (void)env_cluster(env, "x");
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+        struct env_answer a = patch(C "/x/scale?fieldValidation=Strict", bodies[i]);
+        cr_assert_eq(a.code, 400);
+        a = env_send(env, "PUT", C "/x/scale?fieldValidation=Strict", bodies[i]);
+        cr_assert_eq(a.code, 400);
+        CHECK_HAS(env_text(&a, "message"),
+                  "Scale in version \"v1\" cannot be handled as a Scale: strict decoding error: ");
+        a = env_send(env, "PUT", C "/x/scale", bodies[i]);
+        cr_assert_eq(a.code, 200);
+        CHECK_HAS(env_header(&a, "warning"), texts[i]);
+        a = env_send(env, "PUT", C "/x/scale?fieldValidation=Ignore", bodies[i]);
+        cr_assert_eq(env_header(&a, "warning").len, 0);
+    }
+}
+
 Test(write, scale_comes_as_a_table_too)
 {
     (void)env_cluster(env, "x");
@@ -341,7 +362,20 @@ Test(write, finalizers_keep_an_object_until_the_last_is_gone)
     a = patch(C "/x", "{\"metadata\":{\"finalizers\":null}}");
     cr_assert_eq(a.code, 200);
     CHECK_STR(env_text(&a, "metadata.name"), "x");
+    cr_assert_null(json_at(a.json, "metadata.finalizers"), "the object as it was asked for");
+    CHECK_STR(env_text(&a, "metadata.resourceVersion"),
+              arena_printf(env->arena, "%llu", (unsigned long long)env_revision(env)).ptr);
     cr_assert_eq(env_get(env, C "/x").code, 404);
+}
+
+Test(write, kinds_without_a_generation_get_none_when_they_are_marked)
+{
+    (void)env_send(env, "POST", "/api/v1/namespaces/default/secrets",
+                   "{\"metadata\":{\"name\":\"s\",\"finalizers\":[\"a.b/c\"]}}");
+    struct env_answer a = env_send(env, "DELETE", "/api/v1/namespaces/default/secrets/s", "");
+    cr_assert_eq(a.code, 200);
+    cr_assert_eq(env_text(&a, "metadata.deletionTimestamp").len, 20);
+    cr_assert_null(json_at(a.json, "metadata.generation"));
 }
 
 Test(write, preconditions_that_hold_let_it_go)
@@ -499,6 +533,24 @@ Test(write, the_first_namespaces_are_there)
 {
     cr_assert_eq(env_get(env, "/api/v1/namespaces/default").code, 200);
     cr_assert_eq(env_get(env, "/api/v1/namespaces/kube-system").code, 200);
+    cr_assert_eq(env_send(env, "DELETE", "/api/v1/namespaces/kube-system", "").code, 403, "and stay");
+}
+
+Test(write, a_namespace_is_labelled_with_its_name)
+{
+    static const char *const changes[] = {
+        "{\"metadata\":{\"labels\":null}}",
+        "{\"metadata\":{\"labels\":{\"kubernetes.io/metadata.name\":\"other\",\"a\":\"b\"}}}"
+    };
+    struct env_answer a = env_send(env, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"prod\"}}");
+    cr_assert_eq(a.code, 201);
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+        const struct json *labels = json_at(a.json, "metadata.labels");
+        CHECK_STR(json_str(json_get(labels, S("kubernetes.io/metadata.name"))), "prod");
+        a = patch("/api/v1/namespaces/prod", changes[i]);
+        cr_assert_eq(a.code, 200);
+    }
+    cr_assert_eq(json_count(json_at(a.json, "metadata.labels")), 2);
 }
 
 /* ---- who
