@@ -93,6 +93,28 @@ def preferred(tap, server, writer):
               names)
 
 
+def scale_down(tap, server, writer):
+    """3 → 2 with `required`: commits go on, nothing is lost, and what stays is as it should be."""
+    victims = set(server.instances("pg"))
+    writer.mark()
+    answer = server.patch("pg", {"instances": 2})
+    tap.check("scaling down is accepted", answer.status == 200, answer)
+    seconds = server.wait_ready("pg")
+    writer.wait(50)
+    print(f"# scaled down after {seconds:.1f} s, writes stopped for {writer.gap_ms():.0f} ms at most")
+    victims -= set(server.instances("pg"))
+    status = server.status("pg")
+    tap.check("one is gone, from the members too", len(victims) == 1 and len(status["members"]) == 2 and
+              not victims & set(status["members"]), victims, status)
+    names = server.super_sql("pg", server.primary("pg"), "SHOW synchronous_standby_names")
+    tap.check("commits wait for the one that stays", names == f'ANY 1 ("{server.standbys("pg")[0]}")', names)
+    live.until(lambda: server.super_sql("pg", server.primary("pg"), "SELECT count(*) FROM pg_replication_slots") == "1",
+               "the slot of the one that went is gone")
+    acknowledged, missing = writer.verify()
+    tap.check(f"none of {acknowledged} acknowledged rows is missing after scaling down", missing == 0, missing)
+    tap.check("no write failed", writer.failures() == 0, writer.failures())
+
+
 def test(tap, server):
     server.create("pg", instances=3, postgresql={"parameters": local.SMALL, "synchronous": {"number": 1}})
     print(f"# three ready after {server.wait_ready('pg'):.1f} s")
@@ -100,7 +122,10 @@ def test(tap, server):
     tap.check("both standbys may confirm", names in ('ANY 1 ("pg-2","pg-3")', 'ANY 1 ("pg-3","pg-2")'), names)
     writer = server.writer("pg")
     lose_primary(tap, server, writer)
+    scale_down(tap, server, writer)
     writer.close()
+    server.patch("pg", {"instances": 3})
+    server.wait_ready("pg")
     required(tap, server, writer)
     preferred(tap, server, writer)
 
