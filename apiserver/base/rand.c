@@ -4,6 +4,7 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -40,6 +41,19 @@ uint64_t rand_below(uint64_t bound)
     return value % bound;
 }
 
+/* For ids, of which some are made at once: OpenSSL asks more for each call than for the bytes. */
+static void id_bytes(unsigned char ret_bytes[16])
+{
+    static _Thread_local unsigned char kept[16 * 16];
+    static _Thread_local size_t left;
+    if (left == 0) {
+        rand_bytes(kept, sizeof(kept));
+        left = sizeof(kept);
+    }
+    left -= 16;
+    memcpy(ret_bytes, kept + left, 16);
+}
+
 static void to_hex(const unsigned char *bytes, size_t len, const char digits[static 16], char *ret_text)
 {
     for (size_t i = 0; i < len; i++) {
@@ -52,7 +66,7 @@ void rand_uuid(char ret_uuid[37])
 {
     static const size_t group_bytes[] = { 4, 2, 2, 2, 6 };
     unsigned char bytes[16];
-    rand_bytes(bytes, sizeof(bytes));
+    id_bytes(bytes);
     bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40);
     bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
     const unsigned char *from = bytes;

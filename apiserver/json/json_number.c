@@ -118,8 +118,14 @@ bool json_to_int(const struct json *v, int64_t *ret)
 bool json_to_double(const struct json *v, double *ret)
 {
     char buffer[128];
+    int64_t whole;
     if (!json_is(v, JSON_NUMBER))
         return false;
+    /* Most are: a double holds so many digits exactly. */
+    if (v->text.len <= 15 && json_to_int(v, &whole) && (whole != 0 || v->text.ptr[0] != '-')) {
+        *ret = (double)whole;
+        return true;
+    }
     if (v->text.len < sizeof(buffer)) {
         memcpy(buffer, v->text.ptr, v->text.len);
         buffer[v->text.len] = '\0';

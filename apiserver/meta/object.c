@@ -192,12 +192,23 @@ struct object *object_from_tree(const struct json *tree, rv resource_version)
     return o;
 }
 
-/* The text that takes the place of the old version's digits. */
-static size_t version_text(const struct object *o, rv resource_version, char *text, size_t size)
+/* The text that takes the place of the old version's digits, and where in it the new ones stand. By hand: it is made
+ * for every write, on the one thread that writes. */
+static str version_text(const struct object *o, rv resource_version, char text[static 64], str *ret_digits)
 {
-    bool is_first = o->bytes.ptr[o->version_at - 1] == '{';
-    const char *before = o->version_len ? "" : is_first ? "\"resourceVersion\":\"" : ",\"resourceVersion\":\"";
-    return (size_t)snprintf(text, size, "%s%" PRIu64 "%s", before, resource_version, o->version_len ? "" : "\"");
+    static const str field = S_INIT(",\"resourceVersion\":\"");
+    char *end = text + 63, *p = end;
+    do
+        *--p = (char)('0' + resource_version % 10);
+    while ((resource_version /= 10) > 0);
+    *ret_digits = str_of(p, (size_t)(end - p));
+    if (o->version_len > 0)
+        return *ret_digits;
+    size_t skipped = o->bytes.ptr[o->version_at - 1] == '{'; /* the first field has no comma */
+    p -= field.len - skipped;
+    memcpy(p, field.ptr + skipped, field.len - skipped);
+    *end++ = '"';
+    return str_of(p, (size_t)(end - p));
 }
 
 /* The same text in the copy; what stands behind the version has moved by the difference of the lengths. */
@@ -218,18 +229,17 @@ struct object *object_with_version(const struct object *o, rv resource_version)
         return object_from_tree(object_parse(a, o), resource_version);
     }
     char text[64];
-    size_t len = version_text(o, resource_version, text, sizeof(text));
+    str digits, version = version_text(o, resource_version, text, &digits);
     size_t after = o->version_at + o->version_len;
     char *bytes;
-    struct object *copy = allocate(o->label_count, o->bytes.len - o->version_len + len, o->spare_len, &bytes);
+    struct object *copy = allocate(o->label_count, o->bytes.len - o->version_len + version.len, o->spare_len, &bytes);
     memcpy(bytes, o->bytes.ptr, o->version_at);
-    memcpy(bytes + o->version_at, text, len);
-    memcpy(bytes + o->version_at + len, o->bytes.ptr + after, o->bytes.len - after + o->spare_len);
+    memcpy(bytes + o->version_at, version.ptr, version.len);
+    memcpy(bytes + o->version_at + version.len, o->bytes.ptr + after, o->bytes.len - after + o->spare_len);
 
     copy->resource_version = resource_version;
-    size_t digits = (size_t)snprintf(NULL, 0, "%" PRIu64, resource_version);
-    copy->version_at = o->version_len ? o->version_at : o->version_at + len - 1 - digits;
-    copy->version_len = digits;
+    copy->version_at = o->version_at + (size_t)(digits.ptr - version.ptr);
+    copy->version_len = digits.len;
     copy->name = moved(o->name, o, copy);
     copy->namespace_ = moved(o->namespace_, o, copy);
     copy->uid = moved(o->uid, o, copy);

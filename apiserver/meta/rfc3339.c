@@ -29,11 +29,26 @@ static struct tm calendar(int64_t seconds)
     return tm;
 }
 
+/* Two digits at p. */
+static void put_two(char *p, int n)
+{
+    p[0] = (char)('0' + n / 10);
+    p[1] = (char)('0' + n % 10);
+}
+
+/* By hand: every object that is written has one. */
 str rfc3339_seconds(struct arena *a, int64_t realtime_ns)
 {
     struct tm tm = calendar(split(realtime_ns).seconds);
-    return arena_printf(a, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-                        tm.tm_min, tm.tm_sec);
+    char text[] = "0000-00-00T00:00:00Z";
+    put_two(text, (tm.tm_year + 1900) / 100);
+    put_two(text + 2, (tm.tm_year + 1900) % 100);
+    put_two(text + 5, tm.tm_mon + 1);
+    put_two(text + 8, tm.tm_mday);
+    put_two(text + 11, tm.tm_hour);
+    put_two(text + 14, tm.tm_min);
+    put_two(text + 17, tm.tm_sec);
+    return arena_str(a, str_from(text));
 }
 
 str rfc3339_micros(struct arena *a, int64_t realtime_ns)

@@ -14,7 +14,7 @@ void rand_bytes(void *ret_bytes, size_t len);
 uint64_t rand_u64(void);
 /* Uniform in [0, bound); bound > 0. */
 uint64_t rand_below(uint64_t bound);
-/* RFC 4122 version 4, lower case, 36 characters and a NUL. */
+/* RFC 4122 version 4, lower case, 36 characters and a NUL. An id, not a secret: bytes are drawn ahead of use. */
 void rand_uuid(char ret_uuid[37]);
 /* len characters, each uniform from the alphabet; for passwords and generateName suffixes. */
 str rand_text(struct arena *a, size_t len, str alphabet);

@@ -75,14 +75,10 @@ bool guc_find(int major, str name, struct guc *ret)
         lo += line_at(table, lo).len + 1;
     size_t hi = table.len;
     while (lo < hi) {
-        size_t start = lo + (hi - lo) / 2;
-        while (start > lo && table.ptr[start - 1] != '\n')
-            start--;
+        size_t middle = (hi - lo) / 2;
+        size_t start = lo + (size_t)(str_rindex(str_of(table.ptr + lo, middle), '\n') + 1);
         str line = line_at(table, start);
-        str key = { NULL, 0 };
-        str rest = { NULL, 0 };
-        (void)str_cut(line, '\t', &key, &rest);
-        int order = compare_nocase(name, key);
+        int order = compare_nocase(name, str_first(line, (size_t)str_index(line, '\t')));
         if (order == 0)
             return read_line(line, ret);
         if (order < 0)
@@ -220,16 +216,18 @@ static bool read_number(const struct guc *g, str text, double *ret)
     return true;
 }
 
-static double bound(str text)
+static double bound(const struct guc *g, str text)
 {
-    char z[NUMBER_MAX] = "";
-    memcpy(z, text.ptr, text.len < sizeof(z) ? text.len : sizeof(z) - 1);
-    return strtod(z, NULL);
+    char z[NUMBER_MAX];
+    size_t len = text.len < sizeof(z) ? text.len : sizeof(z) - 1;
+    memcpy(z, text.ptr, len);
+    z[len] = '\0';
+    return g->type == GUC_INTEGER ? (double)strtol(z, NULL, 10) : strtod(z, NULL);
 }
 
 static bool is_in_range(const struct guc *g, double value)
 {
-    return value >= bound(g->minimum) && value <= bound(g->maximum);
+    return value >= bound(g, g->minimum) && value <= bound(g, g->maximum);
 }
 
 bool guc_read_integer(const struct guc *g, str value, int *ret)

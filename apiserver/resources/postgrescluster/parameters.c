@@ -118,9 +118,8 @@ static void check_replication(const struct parameters *p, struct field_errors *e
     }
 }
 
-static void check_backends(int major, const struct json *parameters, struct field_errors *errors)
+static void check_backends(int major, const struct json *parameters, int connections, struct field_errors *errors)
 {
-    int connections = integer_of(major, parameters, "max_connections", 100);
     int others = integer_of(major, parameters, "autovacuum_max_workers", 3) + 1 +
                  integer_of(major, parameters, "max_worker_processes", 8) +
                  integer_of(major, parameters, "max_wal_senders", WAL_SENDERS);
@@ -138,7 +137,7 @@ static void check_together(int major, const struct json *parameters, struct fiel
     if (reserved >= connections)
         field_error_add(errors, FIELD_INVALID, S(FIELD "[max_connections]"), json_int(errors->arena, connections),
                         "must be more than the reserved connections (%d)", reserved);
-    check_backends(major, parameters, errors);
+    check_backends(major, parameters, connections, errors);
     /* Twice the size of a segment, which is always 16 MB here; in MB. */
     static const char *const sizes[] = { "min_wal_size", "max_wal_size" };
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
