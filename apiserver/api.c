@@ -26,6 +26,8 @@ static void fill_defaults(struct api_options *o)
     o->workers = or_default(o->workers, WORKERS);
     o->max_requests_inflight = or_default(o->max_requests_inflight, 400);
     o->max_mutating_requests_inflight = or_default(o->max_mutating_requests_inflight, 200);
+    if (o->request_timeout_ms <= 0)
+        o->request_timeout_ms = 60 * 1000;
     if (o->min_request_timeout_ms <= 0)
         o->min_request_timeout_ms = 1800 * 1000;
     if (o->bookmark_interval_ms <= 0)

@@ -62,16 +62,14 @@ static struct exchange *exchange_of(struct api_request *req)
     return req->transport;
 }
 
-static void on_answer(struct api_request *req, const struct api_answer *answer)
+static struct http_response response_of(const struct api_answer *answer, struct api_header headers[HEADERS_MAX])
 {
-    struct exchange *x = exchange_of(req);
-    struct api_header headers[HEADERS_MAX];
     size_t n = 0;
     if (!str_is_empty(answer->content_type))
         headers[n++] = (struct api_header) { S("content-type"), answer->content_type };
     for (size_t i = 0; i < answer->header_count && n < HEADERS_MAX; i++)
         headers[n++] = answer->headers[i];
-    const struct http_response response = {
+    return (struct http_response) {
         .status = answer->code,
         .headers = (const struct http_header *)headers,
         .header_count = n,
@@ -79,6 +77,13 @@ static void on_answer(struct api_request *req, const struct api_answer *answer)
         .blobs = answer->blobs,
         .blob_count = answer->blob_count,
     };
+}
+
+static void on_answer(struct api_request *req, const struct api_answer *answer)
+{
+    struct exchange *x = exchange_of(req);
+    struct api_header headers[HEADERS_MAX];
+    const struct http_response response = response_of(answer, headers);
     if (x->deferred) {
         http_deferred_respond(TAKE(x->deferred), &response);
         return;
@@ -91,10 +96,20 @@ static void on_answer(struct api_request *req, const struct api_answer *answer)
         (void)blob_unref(answer->blobs[i]);
 }
 
+static void on_overdue(void *self, struct arena *a, struct http_response *ret)
+{
+    const struct exchange *x = self;
+    struct api_answer answer = { .code = 0 };
+    api_overdue(&x->api, a, &answer);
+    *ret = response_of(&answer, arena_array_of(a, struct api_header, HEADERS_MAX));
+}
+
 static void on_defer(struct api_request *req)
 {
     struct exchange *x = exchange_of(req);
     x->deferred = http_defer(x->http);
+    if (req->deadline_ns > 0)
+        http_deferred_bound(x->deferred, req->deadline_ns, on_overdue, x);
     take_request(x); /* now they are copies */
 }
 

@@ -12,12 +12,11 @@
 #define STORE_QUEUE_BYTES (64u << 20)
 
 struct store_request {
-    struct storage_write write; /* key and value stand in `text` */
-    struct object *object;      /* PUT: the value, its revision not known yet */
+    struct storage_write write; /* one reference to its object, which holds the value */
     store_done_fn done;
     void *self;
     size_t bytes;
-    char text[];
+    char key[];
 };
 
 /* One write of a batch that is on its way out. */
@@ -39,6 +38,7 @@ struct store {
     pthread_mutex_t mutex;    /* protects write_error; taken before the cache's lock */
     pthread_cond_t is_shown;  /* a batch was shown to the cache */
     struct error write_error; /* code ERRC_OK: the last write went well */
+    _Atomic int64_t begun_ns; /* when the transaction that runs was begun; 0: none runs */
 
     /* Of the writer alone. */
     struct storage_write *batch; /* batch_max */

@@ -3,6 +3,7 @@
 #include "storage/internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -12,8 +13,8 @@
 #include "storage/driver.h"
 
 #define WRITE_WAIT_MS 60000
-/* The revision of a parsed value until its write has one. */
-#define UNKNOWN_REVISION 1
+/* A transaction that takes longer is reported. */
+#define HANGING_MS 5000
 
 static void init_cond(pthread_cond_t *cond)
 {
@@ -94,19 +95,32 @@ void store_close(struct store *s)
 /* ---- writes
  * ------------------------------------------------------------------------------------------------------------ */
 
+/*
+ * One reference to what is to be stored, and its bytes as the value. Parsed here when it comes as bytes, on the
+ * caller's thread, so that the writer need not, and nothing is written that cannot be read.
+ */
+static int take_object(struct storage_write *w, struct error *err)
+{
+    int r = 0;
+    if (w->kind != STORAGE_PUT)
+        w->object = NULL;
+    else if (w->object)
+        (void)object_ref(w->object);
+    else
+        r = object_new(w->value, 0, &w->object, err);
+    w->value = w->object ? w->object->bytes : S("");
+    return r;
+}
+
 static struct store_request *request_new(const struct storage_write *write, store_done_fn done, void *self)
 {
-    size_t text = write->key.len + write->value.len;
-    struct store_request *request = mem_alloc(sizeof(*request) + text);
+    struct store_request *request = mem_alloc(sizeof(*request) + write->key.len);
+    memcpy(request->key, write->key.ptr, write->key.len);
     request->write = *write;
+    request->write.key = str_of(request->key, write->key.len);
     request->done = done;
     request->self = self;
-    request->bytes = sizeof(*request) + text;
-    memcpy(request->text, write->key.ptr, write->key.len);
-    if (write->value.len > 0)
-        memcpy(request->text + write->key.len, write->value.ptr, write->value.len);
-    request->write.key = str_of(request->text, write->key.len);
-    request->write.value = str_of(request->text + write->key.len, write->value.len);
+    request->bytes = sizeof(*request) + write->key.len + write->value.len;
     return request;
 }
 
@@ -124,15 +138,16 @@ static int enqueue(struct store *s, struct store_request *request, struct error 
 
 int store_write(struct store *s, const struct storage_write *write, store_done_fn done, void *self, struct error *err)
 {
-    int r = storage__check_write(write, err);
-    if (r != 0)
-        return r;
-    struct store_request *request = request_new(write, done, self);
-    /* Parsed here, on the caller's thread, so that the writer need not, and nothing is written that cannot be read. */
-    if (write->kind == STORAGE_PUT)
-        r = object_new(write->value, UNKNOWN_REVISION, &request->object, err);
+    struct storage_write w = *write;
+    int r = take_object(&w, err);
     if (r == 0)
-        r = enqueue(s, request, err);
+        r = storage__check_write(&w, err);
+    if (r != 0) {
+        (void)object_unref(w.object);
+        return r;
+    }
+    struct store_request *request = request_new(&w, done, self);
+    r = enqueue(s, request, err);
     if (r != 0)
         store__request_free(request);
     return r;
@@ -173,9 +188,9 @@ static void on_written(void *self, int result, struct object *object, const stru
     waiter_unref(w);
 }
 
-static int wait_for(struct waiter *w, struct object **ret_object, struct error *err)
+static int wait_for(struct waiter *w, int64_t deadline_ns, struct object **ret_object, struct error *err)
 {
-    struct timespec until = clock_to_timespec(deadline_in_ms(WRITE_WAIT_MS));
+    struct timespec until = clock_to_timespec(deadline_ns);
     int waited = 0;
     int r = 0;
     (void)pthread_mutex_lock(&w->mutex);
@@ -200,9 +215,11 @@ int store_write_wait(struct store *s, const struct storage_write *write, struct 
     atomic_init(&w->refs, 2);
     (void)pthread_mutex_init(&w->mutex, NULL);
     init_cond(&w->is_done);
-    int r = store_write(s, write, on_written, w, err);
+    struct storage_write bounded = *write;
+    bounded.deadline_ns = deadline_in_ms(WRITE_WAIT_MS);
+    int r = store_write(s, &bounded, on_written, w, err);
     if (r == 0)
-        r = wait_for(w, ret_object, err);
+        r = wait_for(w, bounded.deadline_ns, ret_object, err);
     else
         waiter_unref(w);
     waiter_unref(w);
@@ -288,6 +305,11 @@ int store_health(struct store *s, struct error *err)
     (void)pthread_mutex_unlock(&s->mutex);
     if (failure.code != ERRC_OK)
         return error_set(err, failure.code, "%s", failure.text);
+    int64_t begun = atomic_load(&s->begun_ns);
+    int64_t waiting_ms = begun > 0 ? (clock_monotonic_ns() - begun) / NS_PER_MS : 0;
+    if (waiting_ms > HANGING_MS)
+        return error_set(err, ERRC_UNAVAILABLE, "a write has been waiting for the disk for %" PRId64 " s",
+                         waiting_ms / 1000);
     return s->driver->ops->health(s->driver, err);
 }
 

@@ -33,7 +33,7 @@ static struct metric compaction_failures = { .name = "store_compaction_failures_
 
 void store__request_free(struct store_request *request)
 {
-    (void)object_unref(request->object);
+    (void)object_unref(request->write.object);
     mem_free(request);
 }
 
@@ -67,7 +67,9 @@ static int commit(struct store *s, size_t count, struct error *err)
 {
     int64_t begin = clock_monotonic_ns();
     error_clear(err);
+    atomic_store(&s->begun_ns, begin);
     int r = s->driver->ops->write(s->driver, s->batch, count, err);
+    atomic_store(&s->begun_ns, 0);
     metric_observe(metric_only(&commit_seconds), (double)(clock_monotonic_ns() - begin) / (double)NS_PER_S);
     note_result(s, r, err);
     return r;
@@ -89,7 +91,7 @@ static void publish(struct store *s, size_t count)
             continue;
         struct object *object = NULL;
         if (w->kind == STORAGE_PUT)
-            object = object_with_version(s->requests[i]->object, w->new_revision);
+            object = object_with_version(w->object, w->new_revision);
         struct cache_change *change = &s->changes[shown++];
         change->event = cache__apply(&s->cache, w->key, object, w->new_revision, &change->resource);
         outcome->event = change->event;
@@ -105,22 +107,45 @@ static void publish(struct store *s, size_t count)
     (void)pthread_mutex_unlock(&s->mutex);
 }
 
+static void answer_one(struct store *s, struct store_request *request, int result, struct object *object,
+                       const struct error *err)
+{
+    request->done(request->self, result, object, result != 0 ? err : NULL);
+    (void)atomic_fetch_sub(&s->queued_bytes, request->bytes);
+    store__request_free(request);
+}
+
 static void answer(struct store *s, size_t count, int result, const struct error *err)
 {
     for (size_t i = 0; i < count; i++) {
-        struct store_request *request = s->requests[i];
-        struct storage_write *w = &s->batch[i];
+        const struct storage_write *w = &s->batch[i];
         struct store_outcome outcome = s->outcomes[i];
         s->outcomes[i] = (struct store_outcome) { .object = NULL };
         if (result != 0)
-            request->done(request->self, result, NULL, err);
+            answer_one(s, s->requests[i], result, NULL, err);
         else
-            request->done(request->self, w->result, outcome.object, w->result != 0 ? &w->error : NULL);
+            answer_one(s, s->requests[i], w->result, outcome.object, &w->error);
         (void)object_unref(outcome.object);
         (void)watch_event_unref(outcome.event);
-        (void)atomic_fetch_sub(&s->queued_bytes, request->bytes);
-        store__request_free(request);
     }
+}
+
+/* A write that its caller gave up before it was begun is not begun: after a disk has hung, nothing old comes back. */
+static size_t drop_late(struct store *s, struct store_request **requests, size_t count)
+{
+    int64_t now = clock_monotonic_ns();
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct error err;
+        int64_t deadline = requests[i]->write.deadline_ns;
+        if (deadline == 0 || now < deadline) {
+            requests[kept++] = requests[i];
+            continue;
+        }
+        (void)error_set(&err, ERRC_TIMEOUT, "the store was not ready in time: the write was not made");
+        answer_one(s, requests[i], ERRC_TIMEOUT, NULL, &err);
+    }
+    return kept;
 }
 
 /* `requests` holds the batch. */
@@ -209,7 +234,7 @@ void *store__write_loop(void *self)
         size_t count = queue_pop_many(s->queue, items, s->options.batch_max, wake_up_at(s));
         for (size_t i = 0; i < count; i++)
             requests[i] = items[i];
-        run_requests(s, requests, count);
+        run_requests(s, requests, drop_late(s, requests, count));
         if (count == 0 && queue_is_closed(s->queue) && queue_count(s->queue) == 0)
             break;
         probe_when_due(s);

@@ -5,6 +5,7 @@
 static const struct filter chain[] = {
     { .name = "audit-id", .enter = filter_audit_id },
     { .name = "request-info", .enter = filter_request_info },
+    { .name = "deadline", .enter = filter_deadline },
     { .name = "access-log", .leave = filter_access_log_leave },
     { .name = "metrics", .leave = filter_metrics_leave },
     { .name = "inflight", .enter = filter_inflight_enter, .leave = filter_inflight_leave },

@@ -36,6 +36,13 @@ static struct metric size_metric = {
     .bucket_count = ARRAY_LEN(size_buckets),
 };
 
+static struct metric terminations_metric = {
+    .name = "apiserver_request_terminations_total",
+    .help = "Requests that the server ended before they were done, because their time was up.",
+    .type = METRIC_COUNTER,
+    .labels = { "verb", "group", "version", "resource", "subresource", "scope", "component", "code" },
+};
+
 enum scope { SCOPE_CLUSTER, SCOPE_NAMESPACE, SCOPE_RESOURCE, SCOPES };
 
 struct cells {
@@ -53,6 +60,7 @@ struct metric_cache *filter_metrics_new(size_t resource_count)
     metrics_register(&total_metric);
     metrics_register(&duration_metric);
     metrics_register(&size_metric);
+    metrics_register(&terminations_metric);
     size_t n = resource_count * REQUEST_VERBS * SCOPES * 2;
     struct metric_cache *m = mem_alloc(sizeof(*m) + n * sizeof(m->slots[0]));
     m->count = n;
@@ -92,13 +100,18 @@ static str verb_name(enum request_verb verb)
 }
 
 /* Names from the registry only: a client's path must not invent series. */
+static str subresource_name(const struct call *c)
+{
+    bool is_known = c->resource &&
+                    (c->action || str_eq(c->info.subresource, S("status")) || str_eq(c->info.subresource, S("scale")));
+    return is_known ? c->info.subresource : (str) { 0 };
+}
+
 static void find_cells(const struct call *c, int code, struct cells *ret)
 {
     const struct resource *r = c->resource;
-    bool knows_sub =
-        r && (c->action || str_eq(c->info.subresource, S("status")) || str_eq(c->info.subresource, S("scale")));
     str group = r ? r->group : (str) { 0 }, version = r ? r->version : (str) { 0 };
-    str resource = r ? r->plural : (str) { 0 }, sub = knows_sub ? c->info.subresource : (str) { 0 };
+    str resource = r ? r->plural : (str) { 0 }, sub = subresource_name(c);
     str verb = verb_name(c->info.verb), dry_run = c->is_dry_run ? S("All") : (str) { 0 };
     str component = S("apiserver"), scope = scope_name(c);
     char text[12];
@@ -139,4 +152,15 @@ void filter_metrics_leave(struct call *c, int code, size_t bytes)
         }
     }
     count(cells, c, bytes);
+}
+
+void filter_metrics_terminated(const struct call *c, int code)
+{
+    const struct resource *r = c->resource;
+    char text[12];
+    (void)snprintf(text, sizeof(text), "%d", code);
+    metric_add(METRIC_CELL(&terminations_metric, verb_name(c->info.verb), r ? r->group : (str) { 0 },
+                           r ? r->version : (str) { 0 }, r ? r->plural : (str) { 0 }, subresource_name(c),
+                           scope_name(c), S("apiserver"), str_from(text)),
+               1);
 }

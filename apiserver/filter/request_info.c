@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finds out what the request is about, and which resource of the registry answers it. */
 #include "filter/filter.h"
-#include "request/url.h"
 
 static void find_resource(struct call *c)
 {
@@ -42,14 +41,6 @@ bool filter_request_info(struct call *c)
     if (query_parse(c->arena, c->req->query, &c->query, &err) < 0 ||
         request_info_parse(c->arena, c->req->method, c->req->path, &c->query, &c->info, &err) < 0) {
         call_fail(c, status_new(c->arena, STATUS_BAD_REQUEST, "%s", err.text));
-        return false;
-    }
-    int64_t timeout;
-    str text = query_get(&c->query, S("timeout"));
-    if (!str_is_empty(text) && !url_parse_duration(text, &timeout)) {
-        call_fail(c,
-                  status_new(c->arena, STATUS_BAD_REQUEST, "invalid timeout \"%.*s\": must be a duration such as 30s",
-                             STR_ARG(str_first(text, 64))));
         return false;
     }
     c->rep.is_pretty = wants_pretty(c);

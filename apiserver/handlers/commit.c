@@ -2,7 +2,6 @@
 /* One write on behalf of a call: no thread waits for the disk, the answer leaves from the store's writer. */
 #include "base/limits.h"
 #include "handlers/internal.h"
-#include "json/json_write.h"
 
 static void on_written(void *self, int result, struct object *object, const struct error *err)
 {
@@ -15,12 +14,14 @@ void commit_start(struct commit *m)
     struct call *c = m->call;
     struct error err;
     int r = 0;
+    CLEANUP(object_unrefp) struct object *object = NULL;
     if (m->write.kind == STORAGE_PUT) {
-        m->write.value = json_text(c->arena, m->tree);
-        if (m->write.value.len > LIMIT_OBJECT_BYTES)
+        m->write.object = object = object_from_tree(m->tree, 0);
+        if (object->bytes.len > LIMIT_OBJECT_BYTES)
             r = error_set(&err, ERRC_TOO_LARGE, "Request entity too large: the object is larger than %u bytes",
                           LIMIT_OBJECT_BYTES);
     }
+    m->write.deadline_ns = c->req->deadline_ns;
     if (r == 0)
         r = store_write(c->resource->store, &m->write, on_written, m, &err);
     if (r < 0)

@@ -6,7 +6,6 @@
 #include <pthread.h>
 
 #include "handlers/internal.h"
-#include "json/json_write.h"
 
 #define FINALIZER_ORPHAN S("orphan")
 #define FINALIZER_FOREGROUND S("foregroundDeletion")
@@ -129,12 +128,13 @@ static struct status *start_removal(struct arena *a, const struct resource *r, s
         on_removed(m, 0, NULL, NULL);
         return fail;
     }
+    CLEANUP(object_unrefp) struct object *marked = step == DELETION_MARK ? object_from_tree(tree, 0) : NULL;
     struct storage_write write = {
-        .kind = step == DELETION_MARK ? STORAGE_PUT : STORAGE_DELETE,
+        .kind = marked ? STORAGE_PUT : STORAGE_DELETE,
         .expect = STORAGE_EXPECT_REVISION,
         .revision = m->object->resource_version,
         .key = resource_key(a, r, m->object->namespace_, m->object->name),
-        .value = step == DELETION_MARK ? json_text(a, tree) : (str) { 0 },
+        .object = marked,
     };
     struct error err;
     int result = store_write(r->store, &write, on_removed, m, &err);

@@ -113,6 +113,7 @@ struct blob *frame_of_objects(const struct api_watch *w, struct object *const *o
     CLEANUP(arena_freep) struct arena *a = is_plain(w) ? NULL : arena_new();
     STRBUF_AUTO b = STRBUF_INIT(LIMIT_LIST_BYTES);
     for (size_t i = 0; i < count; i++) {
+        size_t before = b.len;
         if (is_plain(w)) {
             strbuf_add(&b, S("{\"type\":\"ADDED\",\"object\":"));
             strbuf_add(&b, objects[i]->bytes);
@@ -120,6 +121,7 @@ struct blob *frame_of_objects(const struct api_watch *w, struct object *const *o
         } else {
             write_frame(&b, S("ADDED"), transform(a, w, object_parse(a, objects[i]), with_columns && i == 0));
         }
+        fanout_count_sent(w->fanout, b.len - before);
     }
     return blob_new(strbuf_str(&b));
 }

@@ -9,7 +9,6 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "handlers/internal.h"
-#include "json/json_write.h"
 
 /* Between two passes, so that a burst of deletions costs few of them. */
 #define PASS_INTERVAL_MS 200
@@ -151,12 +150,13 @@ static void write_metadata(struct pass *p, const struct owned *item, struct meta
     bool is_gone = item->object->is_deleting && metadata_finalizers(m) == 0 &&
                    !namespaces_is_kind(p->garbage->api, item->resource);
     const struct json *tree = json_with(a, item->tree, S("metadata"), metadata_tree(a, m));
+    CLEANUP(object_unrefp) struct object *changed = is_gone ? NULL : object_from_tree(tree, 0);
     const struct storage_write write = {
         .kind = is_gone ? STORAGE_DELETE : STORAGE_PUT,
         .expect = STORAGE_EXPECT_REVISION,
         .revision = item->object->resource_version,
         .key = resource_key(a, item->resource, item->object->namespace_, item->object->name),
-        .value = is_gone ? (str) { 0 } : json_text(a, tree),
+        .object = changed,
     };
     note(p, store_write_wait(item->resource->store, &write, NULL, &p->err));
 }

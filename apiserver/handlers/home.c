@@ -9,11 +9,20 @@
 
 #define TICK_MS 500
 
+static const double size_buckets[] = { 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16, 1 << 17 };
 static struct metric events_metric = {
     .name = "apiserver_watch_events_total",
-    .help = "Events of watched resources, counted once per home thread and before the watches' selectors.",
+    .help = "Events sent to watches, bookmarks included.",
     .type = METRIC_COUNTER,
     .labels = { "group", "version", "resource" },
+};
+static struct metric sizes_metric = {
+    .name = "apiserver_watch_events_sizes",
+    .help = "Size of events sent to watches in bytes.",
+    .type = METRIC_HISTOGRAM,
+    .labels = { "group", "version", "resource" },
+    .buckets = size_buckets,
+    .bucket_count = ARRAY_LEN(size_buckets),
 };
 static struct metric running_metric = {
     .name = "apiserver_longrunning_requests",
@@ -65,7 +74,6 @@ static void spread(struct fanout *f, struct watch_event *e)
         watch_deliver(LIST_ENTRY(it, struct api_watch, link), e, &cache);
     }
     frame_cache_clear(&cache);
-    metric_add(f->events_cell, 1);
 }
 
 static void release_if_unused(struct fanout *f);
@@ -156,6 +164,7 @@ static struct fanout *fanout_new(struct api_home *home, const struct resource *r
     list_init(&f->watches);
     pthread_mutex_init(&f->lock, NULL);
     f->events_cell = METRIC_CELL(&events_metric, r->group, r->version, r->plural);
+    f->sizes_cell = METRIC_CELL(&sizes_metric, r->group, r->version, r->plural);
     f->running_cell =
         METRIC_CELL(&running_metric, S("WATCH"), r->group, r->version, r->plural, (str) { 0 }, S("apiserver"));
     return f;
@@ -178,6 +187,12 @@ struct fanout *fanout_get(struct api_home *home, const struct resource *r, struc
     }
     list_add_tail(&home->fanouts, &f->link);
     return f;
+}
+
+void fanout_count_sent(struct fanout *f, size_t bytes)
+{
+    metric_add(f->events_cell, 1);
+    metric_observe(f->sizes_cell, (double)bytes);
 }
 
 void fanout_add(struct fanout *f, struct api_watch *w)

@@ -365,5 +365,6 @@ void handle_list(struct call *c)
 
 void handle_delete_collection(struct call *c)
 {
-    call_on_worker(c, delete_collection);
+    /* It waits for the store, and workers have lists to make. */
+    call_on_waiter(c, delete_collection);
 }

@@ -11,7 +11,6 @@
 #include "base/rand.h"
 #include "handlers/internal.h"
 #include "meta/rfc3339.h"
-#include "json/json_write.h"
 
 #define QUEUE_MAX 4096
 /* A namespace that could not be emptied is looked at again, less and less often. */
@@ -236,11 +235,12 @@ static int ensure_namespace(struct api *api, str name, struct error *err)
         JSON_OBJECT_OF(a, JSON_MEMBER("apiVersion", json_string(a, S("v1"))),
                        JSON_MEMBER("kind", json_string(a, S("Namespace"))), JSON_MEMBER("metadata", metadata),
                        JSON_MEMBER("status", JSON_OBJECT_OF(a, JSON_MEMBER("phase", json_string(a, S("Active"))))));
+    CLEANUP(object_unrefp) struct object *object = object_from_tree(tree, 0);
     const struct storage_write write = {
         .kind = STORAGE_PUT,
         .expect = STORAGE_EXPECT_ABSENT,
         .key = resource_key(a, r, (str) { 0 }, name),
-        .value = json_text(a, tree),
+        .object = object,
     };
     int result = store_write_wait(r->store, &write, NULL, err);
     return result == ERRC_EXISTS ? 0 : result;

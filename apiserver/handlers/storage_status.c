@@ -22,7 +22,8 @@ struct status *storage_status(struct arena *a, int code, const struct error *err
                                  "try again"));
     case ERRC_TOO_OLD: return status_new(a, STATUS_EXPIRED, "%s", err->text);
     case ERRC_TOO_LARGE: return status_new(a, STATUS_REQUEST_ENTITY_TOO_LARGE, "%s", err->text);
-    case ERRC_TIMEOUT: return with_retry(status_new(a, STATUS_TIMEOUT, "Timeout: %s", err->text));
+    /* Without retryAfterSeconds: a write that may have happened must not be repeated unseen. */
+    case ERRC_TIMEOUT: return status_new(a, STATUS_TIMEOUT, "Timeout: %s", err->text);
     case ERRC_UNAVAILABLE:
     case ERRC_CANCELLED: return with_retry(status_new(a, STATUS_SERVICE_UNAVAILABLE, "%s", err->text));
     case ERRC_OK:

@@ -59,11 +59,17 @@ void watch_end(struct api_watch *w)
     end_stream(w, false);
 }
 
-static size_t send_frame(struct api_watch *w, struct blob *frame)
+static size_t send_bytes(struct api_watch *w, struct blob *frame)
 {
     size_t backlog = w->ops->send(w->stream, frame);
     (void)blob_unref(frame);
     return backlog;
+}
+
+static size_t send_frame(struct api_watch *w, struct blob *frame)
+{
+    fanout_count_sent(w->fanout, frame->len);
+    return send_bytes(w, frame);
 }
 
 static void end_with_error(struct api_watch *w, const struct status *status)
@@ -142,7 +148,7 @@ static size_t send_objects(struct api_watch *w)
     struct blob *chunk = frame_of_objects(w, w->objects + w->object_at, end - w->object_at, !w->has_columns);
     w->object_at = end;
     w->has_columns = true;
-    return send_frame(w, chunk);
+    return send_bytes(w, chunk);
 }
 
 static size_t send_one(struct api_watch *w, struct watch_event *e)

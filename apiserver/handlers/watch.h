@@ -30,7 +30,7 @@ struct fanout {
     struct store_subscriber *subscriber;
     struct list watches;
     bool is_busy; /* its watches are being walked: it must not go now */
-    struct metric_cell *events_cell, *running_cell;
+    struct metric_cell *events_cell, *sizes_cell, *running_cell;
 
     pthread_mutex_t lock; /* guards what follows */
     struct watch_event **pending;
@@ -88,6 +88,8 @@ struct frame_cache {
 /* home.c */
 struct fanout *fanout_get(struct api_home *home, const struct resource *r, struct error *err);
 void fanout_add(struct fanout *f, struct api_watch *w);
+/* One event goes to one watch. */
+void fanout_count_sent(struct fanout *f, size_t bytes);
 /* Takes the watch out; the fan-out goes with its last one. */
 void fanout_remove(struct api_watch *w);
 

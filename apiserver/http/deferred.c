@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Requests that are answered later, by any thread. Whoever took one along owns its memory until he gives it back by a
- * message to the loop; the loop meanwhile only sets a flag. So nothing is shared but the flag and the mailbox.
+ * message to the loop; the loop meanwhile only sets a flag, and perhaps answers itself, from memory of its own, when
+ * the deadline passes. So nothing is shared but the flag and the mailbox.
  */
 #include <assert.h>
 
@@ -73,7 +74,7 @@ static void give_back(struct request *r)
 {
     struct http_loop *loop = r->pub.loop;
     struct conn *c = r->conn;
-    if (!r->is_orphan)
+    if (!r->is_orphan && !r->is_overdue)
         c->deferred--;
     atomic_fetch_sub_explicit(&loop->active_requests, 1, memory_order_relaxed);
     http__request_unref(r);
@@ -81,11 +82,25 @@ static void give_back(struct request *r)
     http__loop_unref(loop);
 }
 
+/* Its client is there, and has no answer. */
+static bool is_awaited(const struct request *r)
+{
+    return r->h2o && !r->is_overdue;
+}
+
+/* The loop has it for itself again. */
+static void take_back(struct request *r)
+{
+    list_remove(&r->unread);
+    list_remove(&r->deferred.bounded);
+    r->progress_ns = clock_monotonic_ns();
+}
+
 static void on_respond(void *arg)
 {
     struct request *r = arg;
-    if (r->h2o) {
-        list_remove(&r->unread);
+    if (is_awaited(r)) {
+        take_back(r);
         http__response_send(r, &r->deferred.response);
     } else {
         http__response_drop(&r->deferred.response);
@@ -125,7 +140,6 @@ void http_deferred_respond(struct http_deferred *d, const struct http_response *
 {
     struct request *r = request_of(d);
     keep_response(r, res);
-    r->progress_ns = clock_monotonic_ns();
     post(r, on_respond);
 }
 
@@ -134,10 +148,9 @@ static void on_resume(void *arg)
     struct request *r = arg;
     void (*fn)(void *, struct http_request *) = r->deferred.resume;
     void *self = r->deferred.self;
-    if (r->h2o) {
-        list_remove(&r->unread);
+    if (is_awaited(r)) {
+        take_back(r);
         r->state = REQUEST_NEW;
-        r->progress_ns = clock_monotonic_ns();
         fn(self, &r->pub);
         http__request_handled(r);
     } else {
@@ -151,4 +164,45 @@ void http_deferred_resume(struct http_deferred *d, void (*fn)(void *self, struct
     d->resume = fn;
     d->self = self;
     post(request_of(d), on_resume);
+}
+
+/* ---- deadlines --------------------------------------------------------------------------------------------------- */
+
+void http_deferred_bound(struct http_deferred *d, int64_t deadline_ns, http_overdue_fn make, void *self)
+{
+    d->deadline_ns = deadline_ns;
+    d->overdue = make;
+    d->overdue_self = self;
+    list_add_tail(&request_of(d)->pub.loop->bounded, &d->bounded);
+}
+
+/* Whoever has the request still owns its arena and its struct's answer; all the rest is the loop's. */
+static void answer_overdue(struct request *r)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    struct http_response response = { .status = 0 };
+    take_back(r);
+    r->is_overdue = true;
+    r->conn->deferred--; /* a client is not to be refused for what hangs here */
+    http__deferred_cancel(r);
+    r->deferred.overdue(r->deferred.overdue_self, a, &response);
+    http__response_send(r, &response);
+}
+
+static struct request *find_overdue(struct http_loop *loop, int64_t now)
+{
+    LIST_FOREACH (&loop->bounded, it) {
+        struct http_deferred *d = LIST_ENTRY(it, struct http_deferred, bounded);
+        if (d->deadline_ns <= now)
+            return request_of(d);
+    }
+    return NULL;
+}
+
+/* Each from the start: an answer may end other requests of its connection. */
+void http__deferred_end_overdue(struct http_loop *loop)
+{
+    int64_t now = clock_monotonic_ns();
+    for (struct request *r; (r = find_overdue(loop, now)) != NULL;)
+        answer_overdue(r);
 }

@@ -74,6 +74,7 @@ struct http_loop {
     struct list conns;
     struct list unread;   /* HTTP/1.1 requests that are being worked on or streamed: h2o does not read meanwhile */
     struct list inflight; /* requests with bytes on their way to the client, the longest waiting first */
+    struct list bounded;  /* deferred requests with a deadline */
     struct list dirty;    /* streams with something to hand over at the end of this turn */
     h2o_timeout_entry_t flush;
     struct request *spare; /* requests to use again */
@@ -116,6 +117,10 @@ struct http_deferred {
     struct http_response response;
     void (*resume)(void *self, struct http_request *req_or_null);
     void *self;
+    struct list bounded; /* in loop->bounded until it is answered */
+    int64_t deadline_ns;
+    http_overdue_fn overdue;
+    void *overdue_self;
 };
 
 struct http_stream {
@@ -141,7 +146,8 @@ struct request {
     struct conn *conn;
     enum request_state state;
     unsigned refs;
-    bool is_orphan; /* its loop ended: whoever took it along has it alone, and its loop and connection in common */
+    bool is_overdue; /* deferred, and answered by us meanwhile */
+    bool is_orphan;  /* its loop ended: whoever took it along has it alone, and its loop and connection in common */
     struct list inflight;
     struct list unread;
     int64_t progress_ns;
@@ -264,6 +270,8 @@ void http__response_refuse(struct request *r, int status, str text);
 
 /* deferred.c */
 void http__deferred_cancel(struct request *r);
+/* Answers those whose deadline has passed. */
+void http__deferred_end_overdue(struct http_loop *loop);
 
 /* stream.c */
 void http__stream_flush_all(struct http_loop *loop);

@@ -99,6 +99,7 @@ struct http_loop *http__loop_new(struct http_server *server, size_t index)
     list_init(&loop->conns);
     list_init(&loop->unread);
     list_init(&loop->inflight);
+    list_init(&loop->bounded);
     list_init(&loop->dirty);
     loop->flush.cb = on_flush;
     loop->evloop = h2o_evloop_create();

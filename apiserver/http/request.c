@@ -27,6 +27,7 @@ static struct request *take(struct http_loop *loop)
     r = mem_new_of(struct request);
     list_init(&r->inflight);
     list_init(&r->unread);
+    list_init(&r->deferred.bounded);
     r->pub.arena = arena_new();
     return r;
 }
@@ -89,6 +90,7 @@ static void on_pool_clear(void *tripwire)
     r->conn->open_requests--;
     list_remove(&r->inflight);
     list_remove(&r->unread);
+    list_remove(&r->deferred.bounded);
     r->h2o = NULL;
     if (r->state == REQUEST_DEFERRED)
         http__deferred_cancel(r);
@@ -150,6 +152,7 @@ static struct request *receive(h2o_req_t *h2o)
     r->conn = c;
     r->state = REQUEST_NEW;
     r->refs = 1;
+    r->is_overdue = false;
     r->generator = (h2o_generator_t) { NULL, NULL };
     r->body_bytes = 0;
     r->buffer_count = r->buffer_next = 0;
@@ -213,6 +216,7 @@ void http__request_abandon(struct request *r)
     h2o_req_t *h2o = r->h2o;
     r->h2o = NULL;
     list_remove(&r->unread);
+    list_remove(&r->deferred.bounded);
     http__deferred_cancel(r);
     h2o->http1_is_persistent = 0;
     h2o->res.status = 503;

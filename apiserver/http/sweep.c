@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Looks after what h2o does not, four times a second while there are connections: clients that hung up over HTTP/1.1
- * while nobody reads, clients that stopped reading, bodies that pile up before any handler sees them, and a wall clock
- * that was set back.
+ * while nobody reads, clients that stopped reading, requests that nobody answers in time, bodies that pile up before
+ * any handler sees them, and a wall clock that was set back.
  */
 #include "base/clock.h"
 #include "internal.h"
@@ -138,6 +138,7 @@ void http__sweep(struct http_loop *loop)
     watch_clock(loop);
     end_stalled(loop);
     end_gone(loop);
+    http__deferred_end_overdue(loop);
     bound_intake(loop);
     if (!list_is_empty(&loop->conns))
         http__sweep_start(loop);

@@ -51,6 +51,7 @@ struct call *call_new(struct api *api, struct api_request *req)
     c->api = api;
     c->req = req;
     c->arena = req->arena;
+    req->call = c;
     return c;
 }
 
@@ -77,7 +78,11 @@ void call_defer(struct call *c)
 static void run_next(void *arg)
 {
     struct call *c = arg;
-    c->next(c);
+    /* Its client has been told that it came to nothing, or may have: what has not been begun is not begun any more. */
+    if (atomic_load(&c->is_overdue))
+        call_fail(c, status_new(c->arena, STATUS_TIMEOUT, "Timeout: the request was not begun in time"));
+    else
+        c->next(c);
 }
 
 static void run_in(struct call *c, struct pool *pool, void (*fn)(struct call *c))
@@ -177,7 +182,7 @@ void call_answer(struct call *c, const struct api_answer *answer)
     full.headers = headers;
     full.header_count = n;
     struct api *api = c->api;
-    api->on_done(c, answer->code, answer_bytes(answer));
+    api->on_done(c, atomic_load(&c->is_overdue) ? 504 : answer->code, answer_bytes(answer));
     c->req->on_answer(c->req, &full);
     call_ended(api);
 }

@@ -18,6 +18,7 @@ struct api;
 struct api_home;
 struct api_watch;
 struct api_request;
+struct call;
 struct pages;
 
 /* The caller, after authentication. Lives as long as the request. */
@@ -75,6 +76,7 @@ struct api_request {
     str remote_address;
     struct arena *arena; /* dies after the answer */
     int64_t received_ns;
+    int64_t deadline_ns; /* api_serve sets it before on_defer: when the client gets a 504 instead; 0: never (watches) */
     struct api_home *home;
 
     /* Home thread, at most once at a time: the request is about to leave the home thread. May be NULL. */
@@ -92,7 +94,8 @@ struct api_request {
                        const struct api_stream_ops **ret_ops);
     /* Any thread, after on_defer: fn(arg) runs on the home thread, and the request is as if never deferred. */
     void (*post_home)(struct api_request *req, void (*fn)(void *arg), void *arg);
-    void *transport; /* theirs */
+    void *transport;   /* theirs */
+    struct call *call; /* ours */
 };
 
 /* Home thread: the stream ended, for whatever reason; the watch is gone after it. */
@@ -102,6 +105,12 @@ void api_watch_drained(struct api_watch *watch);
 
 /* Home thread; requests without `watch` from any thread. */
 void api_serve(struct api *api, struct api_request *req);
+
+/*
+ * Home thread: the deadline of a deferred request has passed and the transport answers its client without waiting for
+ * on_answer, which comes nevertheless. Gives that answer, with its memory in `a`.
+ */
+void api_overdue(const struct api_request *req, struct arena *a, struct api_answer *ret);
 
 /* First header with that (lower-case) name, or the empty view. */
 str api_request_header(const struct api_request *req, str name);
@@ -115,6 +124,7 @@ struct api_options {
     size_t workers;                           /* 0: 2 */
     size_t max_requests_inflight;             /* reads; 0: 400 */
     size_t max_mutating_requests_inflight;    /* 0: 200 */
+    int64_t request_timeout_ms;               /* of all but watches, unless `timeout` asks for less; 0: 60 s */
     int64_t min_request_timeout_ms;           /* a watch lasts 1–2 times this; 0: 1800 s */
     int64_t bookmark_interval_ms;             /* 0: 60 s */
 };

@@ -20,7 +20,10 @@ void filters_leave(struct call *c, int code, size_t bytes);
 
 bool filter_audit_id(struct call *c);
 bool filter_request_info(struct call *c);
+bool filter_deadline(struct call *c);
 void filter_metrics_leave(struct call *c, int code, size_t bytes);
+/* The server ended it before its time. Home thread. */
+void filter_metrics_terminated(const struct call *c, int code);
 void filter_access_log_leave(struct call *c, int code, size_t bytes);
 bool filter_inflight_enter(struct call *c);
 void filter_inflight_leave(struct call *c, int code, size_t bytes);

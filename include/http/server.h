@@ -95,14 +95,22 @@ struct http_deferred;
  * _drop, even when the client goes away meanwhile.
  */
 struct http_deferred *http_defer(struct http_request *req);
+/*
+ * Loop thread, right after http_defer, before another thread knows of d. When nobody has answered at deadline_ns
+ * (CLOCK_MONOTONIC) or up to 250 ms later, make(self, a, &response) runs on the loop thread and what it makes, with its
+ * memory in `a`, is the answer; what comes by http_deferred_respond afterwards goes nowhere, and the request stays
+ * whoever took it along's until then. self lives as long as the request's arena.
+ */
+typedef void (*http_overdue_fn)(void *self, struct arena *a, struct http_response *ret);
+void http_deferred_bound(struct http_deferred *d, int64_t deadline_ns, http_overdue_fn make, void *self);
 struct http_request *http_deferred_request(struct http_deferred *d);
 /* True once the client went away: long work may stop early. Any thread. */
 bool http_deferred_is_cancelled(const struct http_deferred *d);
 /* Any thread, once; consumes d. The response's memory is copied or taken over before it returns. */
 void http_deferred_respond(struct http_deferred *d, const struct http_response *res);
 /* Back on the loop thread of the request: fn(self, req) runs there as if it were a handler; consumes d. When the client
- * went away fn gets NULL; when the loop ended too, on the calling thread. Any thread. For answers that must become a
- * stream. */
+ * went away or has its answer (http_deferred_bound) fn gets NULL; when the loop ended too, on the calling thread. Any
+ * thread. For answers that must become a stream. */
 void http_deferred_resume(struct http_deferred *d, void (*fn)(void *self, struct http_request *req_or_null),
                           void *self);
 

@@ -56,6 +56,7 @@ struct call {
     char audit_id_buffer[65]; /* the client's header may go away before the call */
     bool is_deferred;
     bool is_dry_run;
+    atomic_bool is_overdue; /* the client has its 504 */
     enum inflight_kind inflight;
     size_t filters_entered;
 

@@ -36,6 +36,10 @@ struct storage_write {
     str key;
     str value; /* STORAGE_PUT: object without resourceVersion; ≤ LIMIT_OBJECT_BYTES */
 
+    /* Of store_write; drivers do not look at them. */
+    struct object *object; /* STORAGE_PUT: an object of version 0 instead of the value, which are its bytes then */
+    int64_t deadline_ns;   /* CLOCK_MONOTONIC; a write not begun by then is not made: ERRC_TIMEOUT. 0: none */
+
     /* Filled by the driver. */
     int result; /* 0 or enum err: this write's own; others of the batch are not touched by it */
     rv new_revision;

@@ -36,8 +36,8 @@ typedef void (*store_done_fn)(void *self, int result, struct object *object, con
 /*
  * Queues one write. done gets the object as written (PUT), or the deleted one with the deletion's revision (DELETE), or
  * NULL and the error; the reference is done's to take (object_ref) if it keeps it. Returns ERRC_UNAVAILABLE when the
- * queue is full or the store is closing, ERRC_INVALID when the value is no object: done is not called then. key and
- * value are copied.
+ * queue is full or the store is closing, ERRC_INVALID when the value is no object: done is not called then. The key is
+ * copied, and so is the value unless it comes as an object, which gets a reference.
  */
 int store_write(struct store *s, const struct storage_write *write, store_done_fn done, void *self, struct error *err)
     MUST_USE;

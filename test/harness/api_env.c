@@ -143,7 +143,11 @@ static void open_stores(struct env *e, struct resource **resources, size_t count
                                .event_window = options->event_window,
                                .compact_interval_ms = options->compact_interval_ms,
                                .compact_keep = options->compact_keep };
-    require(store_open(&o, &e->store, &err) == 0, "store", &err);
+    struct storage *driver = NULL;
+    require(storage_open(o.url, &driver, &err) == 0, "store", &err);
+    if (options->faults)
+        driver = storage_faulty_new(driver, options->faults);
+    require(store_open_on(driver, &o, &e->store, &err) == 0, "store", &err);
     o.url = S("memory:");
     require(store_open(&o, &e->virtual_store, &err) == 0, "virtual store", &err);
     for (size_t i = 0; i < count; i++)

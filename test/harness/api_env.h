@@ -11,6 +11,7 @@
 #include "apiserver/api.h"
 #include "base/list.h"
 #include "base/strbuf.h"
+#include "harness/storage_faulty.h"
 #include "json/json.h"
 
 #define ENV_GROUP "/apis/postgres.example.io/v1"
@@ -24,7 +25,8 @@ struct env_options {
     int64_t bookmark_interval_ms; /* 0: default */
     size_t max_requests_inflight, max_mutating_requests_inflight;
     const struct action_backend *actions;
-    const char *store_url; /* NULL: "memory:" */
+    const char *store_url;              /* NULL: "memory:" */
+    struct storage_faulty_plan *faults; /* of the store; NULL: none */
 };
 
 struct env {

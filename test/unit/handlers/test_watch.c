@@ -350,3 +350,20 @@ Test(watch, a_field_selector_beyond_the_name_looks_into_the_object)
     check_frame(w, "ADDED", "e2");
     env_watch_close(w);
 }
+
+Test(watch, events_are_counted_as_they_are_sent)
+{
+    (void)env_cluster(env, "a");
+    struct env_watch *w = open_watch(ALL), *other = open_watch(ALL "&labelSelector=app=x");
+    check_frame(w, "ADDED", "a");
+    (void)scale("a", 3);
+    check_frame(w, "MODIFIED", "a");
+    cr_assert(env_watch_is_quiet(other), "what a watch does not select is not sent");
+    struct env_answer a = env_get(env, "/metrics");
+    CHECK_HAS(a.body, "\napiserver_watch_events_total{group=\"postgres.example.io\",version=\"v1\","
+                      "resource=\"postgresclusters\"} 2\n");
+    CHECK_HAS(a.body, "\napiserver_watch_events_sizes_bucket{group=\"postgres.example.io\",version=\"v1\","
+                      "resource=\"postgresclusters\",le=\"131072\"} 2\n");
+    env_watch_close(w);
+    env_watch_close(other);
+}

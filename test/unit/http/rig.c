@@ -116,6 +116,16 @@ static void begin_stream(struct rig *rig, struct http_request *req)
     atomic_fetch_add(&rig->stream_count, 1);
 }
 
+static void answer_overdue(void *self, struct arena *a, struct http_response *ret)
+{
+    struct http_header *header = arena_new_of(a, struct http_header);
+    *header = (struct http_header) { S("x-made-by"), S("overdue") };
+    *ret = (struct http_response) {
+        .status = 504, .headers = header, .header_count = 1, .body = arena_str(a, S("overdue"))
+    };
+    atomic_fetch_add(&((struct rig *)self)->overdue, 1);
+}
+
 static void handle(void *self, struct http_request *req)
 {
     struct rig *rig = self;
@@ -134,6 +144,10 @@ static void handle(void *self, struct http_request *req)
         begin_stream(rig, req);
     else if (str_eq(req->path, S("/defer"))) {
         rig->deferred[rig->deferred_count] = http_defer(req);
+        atomic_fetch_add(&rig->deferred_count, 1);
+    } else if (str_eq(req->path, S("/bounded"))) {
+        rig->deferred[rig->deferred_count] = http_defer(req);
+        http_deferred_bound(rig->deferred[rig->deferred_count], deadline_in_ms(100), answer_overdue, rig);
         atomic_fetch_add(&rig->deferred_count, 1);
     } else
         answer(req, 200, S("hello\n"));

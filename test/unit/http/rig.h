@@ -23,6 +23,7 @@
  *   /empty    204
  *   /bytes    options.body
  *   /defer    kept in rig.deferred
+ *   /bounded  the same with a deadline of 100 ms, and an answer 504 with `overdue`
  *   /stream   kept in rig.streams
  */
 struct rig_stream {
@@ -39,7 +40,7 @@ struct rig {
     str body;
     struct blob **blobs;
     size_t blob_count;
-    atomic_int handled;
+    atomic_int handled, overdue;
     atomic_size_t deferred_count, stream_count;
     struct http_deferred *deferred[RIG_KEPT_MAX];
     struct rig_stream streams[RIG_KEPT_MAX];

@@ -278,3 +278,80 @@ Test(http_deferred, pipelined_requests_are_answered_in_order)
     cr_assert(str_find((str) { c->buffer, c->len }, S("one")) > 0);
     client_free(c);
 }
+
+static void start_bounded(struct client *c, bool is_http2)
+{
+    if (is_http2) {
+        h2_start(c, 0);
+        h2_get(c, 1, "/bounded");
+    } else {
+        client_write_z(c, "GET /bounded HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+}
+
+Test(http_deferred, a_deadline_is_answered_and_what_comes_later_goes_nowhere)
+{
+    for (int is_http2 = 0; is_http2 < 2; is_http2++) {
+        struct client *c = client_open(rig, is_http2, NULL);
+        struct frame frame;
+        start_bounded(c, is_http2);
+        if (is_http2) {
+            cr_assert(h2_read_until(c, FRAME_DATA, 1, &frame));
+            cr_assert(str_eq((str) { frame.payload, frame.len }, S("overdue")));
+        } else {
+            cr_assert(client_read_until(c, "\r\n\r\noverdue"));
+            CHECK_HAS(str_from(c->buffer), "HTTP/1.1 504 Gateway Timeout");
+            CHECK_HAS(str_from(c->buffer), "x-made-by: overdue");
+        }
+        struct http_deferred *d = rig->deferred[is_http2];
+        cr_assert(http_deferred_is_cancelled(d));
+        CHECK_STR(http_deferred_request(d)->path, "/bounded");
+        struct blob *b = blob_new(S("nobody reads this"));
+        answer_with_blobs(d, b);
+        cr_assert(WAIT_FOR(atomic_load(&b->refs) == 1, 2000));
+        (void)blob_unref(b);
+        cr_assert(WAIT_FOR(http_server_active_requests(rig->server) == 0, 2000));
+        /* The connection is as good as before. */
+        if (is_http2) {
+            h2_get(c, 3, "/hello");
+            cr_assert(h2_read_until(c, FRAME_DATA, 3, &frame));
+        } else {
+            client_write_z(c, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+            cr_assert(client_read_until(c, "hello"));
+        }
+        client_free(c);
+    }
+    cr_assert_eq(atomic_load(&rig->overdue), 2);
+}
+
+Test(http_deferred, an_answer_in_time_leaves_nothing_to_a_deadline)
+{
+    struct client *c = client_open(rig, true, NULL);
+    struct frame frame;
+    start_bounded(c, true);
+    cr_assert(wait_deferred(1));
+    rig_answer(rig->deferred[0], 200, "in time");
+    cr_assert(h2_read_until(c, FRAME_DATA, 1, &frame));
+    cr_assert(str_eq((str) { frame.payload, frame.len }, S("in time")));
+    /* Another one's deadline passes meanwhile, and this one's with it. */
+    h2_get(c, 3, "/bounded");
+    cr_assert(h2_read_until(c, FRAME_DATA, 3, &frame));
+    cr_assert_eq(atomic_load(&rig->overdue), 1);
+    rig_answer(rig->deferred[1], 200, "late");
+    client_free(c);
+}
+
+Test(http_deferred, a_client_that_leaves_before_the_deadline_needs_no_answer)
+{
+    struct client *c = client_open(rig, false, NULL), *other = client_open(rig, true, NULL);
+    struct frame frame;
+    start_bounded(c, false);
+    cr_assert(wait_deferred(1));
+    client_free(c);
+    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 1, 2000));
+    start_bounded(other, true);
+    cr_assert(h2_read_until(other, FRAME_DATA, 1, &frame));
+    rig_answer(rig->deferred[0], 200, "late");
+    rig_answer(rig->deferred[1], 200, "late");
+    client_free(other);
+}

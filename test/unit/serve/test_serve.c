@@ -19,12 +19,13 @@ static struct rig *rig;
 static struct auth *auth;
 static struct serve *serve;
 static struct temp_dir folder;
+static struct storage_faulty_plan plan; /* each test is a process */
 
 static void set_up(void)
 {
     struct error err;
     folder = temp_dir_make();
-    env = env_new(NULL);
+    env = env_new(&(struct env_options) { .faults = &plan });
     const char *tokens = TEMP_PATH(env->arena, folder, "tokens.csv");
     CHECK_OK(fs_write_atomic(tokens, S("view-token,vera,7,\"postgres.example.io:viewers\"\n"), 0600, &err), err);
     CHECK_OK(auth_new(tokens, &auth, &err), err);
@@ -219,4 +220,66 @@ Test(serve, watches_end_when_the_server_stops)
     cr_assert(client_read_until(c, "0\r\n\r\n"));
     client_free(c);
     wait_watches(0);
+}
+
+/* ---- a disk that hangs ------------------------------------------------------------------------------------------- */
+
+static struct rig_answer as_root(const char *method, const char *path, const char *body)
+{
+    return rig_call(rig, &(struct rig_call) { .method = method,
+                                              .path = path,
+                                              .body = body ? str_from(body) : (str) { 0 },
+                                              .header = "Content-Type: application/json",
+                                              .certificate = &rig->client });
+}
+
+static struct rig_answer create(const char *name, const char *query)
+{
+    return as_root(
+        "POST", arena_printf(env->arena, C "%s", query).ptr,
+        arena_printf(env->arena, "{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"storage\":{\"size\":\"1Gi\"}}}", name)
+            .ptr);
+}
+
+static void check_in_doubt(const struct rig_answer *a)
+{
+    cr_assert_eq(a->status, 504, "%ld %.*s", a->status, STR_ARG(a->body));
+    CHECK_HAS(a->body, "\"reason\":\"Timeout\"");
+    CHECK_HAS(a->body, "may or may not have been made");
+    cr_assert_lt(str_find(a->body, S("retryAfterSeconds")), 0, "a client would try again unseen");
+    CHECK_HAS(a->headers, "audit-id: ");
+}
+
+Test(serve, a_write_that_hangs_ends_with_504_while_reads_go_on)
+{
+    (void)env_cluster(env, "there");
+    atomic_store(&plan.holds_writes, true);
+    int64_t begin = clock_monotonic_ns();
+    struct rig_answer a = create("hung", "?timeout=200ms");
+    cr_assert_lt(clock_monotonic_ns() - begin, 10 * NS_PER_S);
+    check_in_doubt(&a);
+    a = create("queued", "?timeout=200ms");
+    check_in_doubt(&a);
+    /* More of those that make a thread wait than there are workers. */
+    for (int i = 0; i < 3; i++) {
+        a = as_root("DELETE", C "?timeout=200ms&labelSelector=app!%3Dx", NULL);
+        check_in_doubt(&a);
+    }
+    cr_assert_eq(as_root("GET", C "/there", NULL).status, 200);
+    cr_assert_eq(as_root("GET", C "/hung", NULL).status, 404, "not before it is durable");
+    a = as_root("GET", C "?labelSelector=app", NULL);
+    cr_assert_eq(a.status, 200, "%.*s", STR_ARG(a.body));
+    a = as_root("POST", C "?dryRun=All", "{\"metadata\":{\"name\":\"dry\"},\"spec\":{\"storage\":{\"size\":\"1Gi\"}}}");
+    cr_assert_eq(a.status, 201, "what needs no disk works");
+
+    storage_faulty_release(&plan);
+    a = create("last", "");
+    cr_assert_eq(a.status, 201, "%.*s", STR_ARG(a.body));
+    cr_assert_eq(as_root("GET", C "/hung", NULL).status, 200, "it was begun, and so it was made");
+    cr_assert_eq(as_root("GET", C "/queued", NULL).status, 404, "nobody waited for it any more");
+    a = as_root("GET", "/metrics", NULL);
+    CHECK_HAS(a.body, "apiserver_request_terminations_total{verb=\"POST\",group=\"postgres.example.io\",version=\"v1\","
+                      "resource=\"postgresclusters\",subresource=\"\",scope=\"namespace\",component=\"apiserver\","
+                      "code=\"504\"} 2");
+    CHECK_HAS(a.body, "scope=\"namespace\",component=\"apiserver\",code=\"504\"} 2");
 }

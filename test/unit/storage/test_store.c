@@ -239,8 +239,58 @@ Test(store, what_was_accepted_is_answered_before_the_store_closes)
     cr_assert_eq(atomic_load(&t.ok), 21);
 }
 
+Test(store, a_write_that_nobody_waits_for_any_more_is_not_begun)
+{
+    struct tally t = { .ok = 0 };
+    hold_first_batch(&t);
+    struct storage_write late = put("late", 1, 0), patient = put("patient", 1, 0);
+    late.deadline_ns = clock_monotonic_ns();
+    patient.deadline_ns = deadline_in_ms(60000);
+    cr_assert_eq(store_write(store, &late, count_result, &t, &error), 0);
+    cr_assert_eq(store_write(store, &patient, count_result, &t, &error), 0);
+    storage_faulty_release(&plan);
+    (void)written(put("last", 1, 0));
+    cr_assert_eq(atomic_load(&t.ok), 2);
+    cr_assert_eq(atomic_load(&t.failed), 1);
+    cr_assert_null(store_get(store, key_of("late")));
+    CLEANUP(object_unrefp) struct object *o = store_get(store, key_of("patient"));
+    assert_object(o, "patient", 1, 3);
+}
+
+Test(store, an_object_at_hand_is_stored_as_it_is)
+{
+    CLEANUP(object_unrefp) struct object *o = NULL;
+    struct object *shown = NULL;
+    struct storage_write w = put("a", 7, 0);
+    cr_assert_eq(object_new(w.value, 0, &o, &error), 0);
+    w.value = S("");
+    w.object = o;
+    cr_assert_eq(store_write_wait(store, &w, &shown, &error), 0, "%s", error.text);
+    assert_object(shown, "a", 7, 2);
+    (void)object_unref(shown);
+    cr_assert_eq(atomic_load(&o->refs), 1);
+    struct store_list list;
+    cr_assert_eq(store_list_at(store, arena, S("/g/things/"), S(""), 0, 2, &list, &error), 0);
+    assert_object(list.objects[0], "a", 7, 2);
+}
+
 /* ---- a driver that fails
  * ------------------------------------------------------------------------------------------------ */
+
+Test(store, a_disk_that_hangs_is_reported)
+{
+    struct tally t = { .ok = 0 };
+    cr_assert_eq(store_health(store, &error), 0);
+    hold_first_batch(&t);
+    int64_t deadline = deadline_in_ms(20000);
+    while (store_health(store, &error) == 0)
+        cr_assert_not(deadline_has_passed(deadline));
+    cr_assert_eq(error.code, ERRC_UNAVAILABLE);
+    cr_assert_not_null(strstr(error.text, "waiting for the disk"));
+    storage_faulty_release(&plan);
+    (void)written(put("last", 1, 0));
+    cr_assert_eq(store_health(store, &error), 0);
+}
 
 Test(store, while_the_driver_fails_writes_are_unavailable_reads_go_on_and_it_recovers_by_itself)
 {
