@@ -27,7 +27,7 @@
 #define DISCOVERY_AS "APIGroupDiscoveryList"
 #define DISCOVERY_GROUP "apidiscovery.k8s.io"
 
-static struct page_document *add(struct page_documents *p, str path, const struct json *tree)
+static struct page_document *add_text(struct page_documents *p, str path, str type, str body)
 {
     if (p->count == p->cap) {
         size_t cap = p->cap ? p->cap * 2 : 16;
@@ -38,11 +38,17 @@ static struct page_document *add(struct page_documents *p, str path, const struc
         p->cap = cap;
     }
     struct page_document *d = &p->items[p->count++];
-    *d = (struct page_document) { .path = arena_str(p->arena, path), .content_type = S("application/json") };
-    d->body = json_text(p->arena, tree);
+    *d = (struct page_document) { .path = arena_str(p->arena, path), .type = type, .content_type = type };
+    d->body = arena_str(p->arena, body);
     d->hash = arena_printf(p->arena, "%016llX%016llX", (unsigned long long)str_hash(d->body, 1),
                            (unsigned long long)str_hash(d->body, 2));
     return d;
+}
+
+static struct page_document *add(struct page_documents *p, str path, const struct json *tree)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    return add_text(p, path, S("application/json"), json_text(a, tree));
 }
 
 static void add_aggregated(struct page_documents *p, struct arena *a, const struct resource_registry *reg, bool is_core)
@@ -92,6 +98,16 @@ static void add_v3(struct page_documents *p, struct arena *a, const struct opena
     json_builder_add(index, name, JSON_OBJECT_OF(a, JSON_MEMBER("serverRelativeURL", json_string(a, url))));
 }
 
+/* kubectl asks by the old name, in which "@" is no token of HTTP; the answer has the new one, as kube-openapi's. */
+static void add_v2_protobuf(struct page_documents *p, struct arena *a, const struct json *v2)
+{
+    static const str names[] = { S_INIT("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"),
+                                 S_INIT("application/com.github.proto-openapi.spec.v2.v1.0+protobuf") };
+    str body = openapi_v2_protobuf(a, v2);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        add_text(p, S(OPENAPI_V2), names[i], body)->content_type = names[1];
+}
+
 void ops__build_openapi(struct page_documents *p, const struct resource_registry *reg)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
@@ -104,7 +120,9 @@ void ops__build_openapi(struct page_documents *p, const struct resource_registry
         add_v3(p, a, &source, &index, &groups[i]);
     const struct json *paths = json_builder_object(&index);
     (void)add(p, S(OPENAPI_V3), JSON_OBJECT_OF(a, JSON_MEMBER("paths", paths)));
-    (void)add(p, S(OPENAPI_V2), openapi_v2(a, &source));
+    const struct json *v2 = openapi_v2(a, &source);
+    (void)add(p, S(OPENAPI_V2), v2);
+    add_v2_protobuf(p, a, v2);
 }
 
 static const struct json *version(struct arena *a)

@@ -13,6 +13,7 @@
 struct page_document {
     str path;
     str as, group, version; /* of the Accept clause that asks for it; empty: the plain form */
+    str type;               /* what Accept asks for */
     str content_type;
     str hash;
     str body;

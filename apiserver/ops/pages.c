@@ -152,7 +152,7 @@ static bool find_document(const struct pages *p, struct arena *a, const struct p
         const struct page_document *d = &documents->items[i];
         if (!str_eq(d->path, path))
             continue;
-        offers[count] = (struct accept_offer) { S("application/json"), d->as, d->group, d->version };
+        offers[count] = (struct accept_offer) { d->type, d->as, d->group, d->version };
         forms[count++] = d;
     }
     if (count == 0)

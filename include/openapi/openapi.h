@@ -21,5 +21,7 @@ const struct json *openapi_load_meta(struct arena *a);
 const struct json *openapi_v3(struct arena *a, const struct openapi_source *source, str group, str version);
 /* The Swagger 2.0 document of all groups. */
 const struct json *openapi_v2(struct arena *a, const struct openapi_source *source);
+/* The definitions of that document as gnostic's openapi.v2.Document in protobuf. */
+str openapi_v2_protobuf(struct arena *a, const struct json *v2);
 
 #endif

@@ -161,10 +161,52 @@ Test(documents, have_the_same_hash_in_every_process)
     cr_assert(str_eq(header(&x, "etag"), header(&y, "etag")));
 }
 
+/* What stands behind a tag of wire type 2 at the begin of a message; *rest is what follows. */
+static str field(str message, unsigned wanted, str *rest)
+{
+    size_t at = 0, len = 0;
+    cr_assert_gt(message.len, 2);
+    cr_assert_eq((unsigned char)message.ptr[at++], wanted << 3 | 2);
+    for (unsigned shift = 0;; shift += 7) {
+        cr_assert_lt(at, message.len);
+        unsigned char byte = (unsigned char)message.ptr[at++];
+        len |= (size_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            break;
+    }
+    cr_assert_leq(len, message.len - at);
+    *rest = str_from_offset(message, at + len);
+    return str_of(message.ptr + at, len);
+}
+
+Test(documents, of_swagger_come_as_protobuf_too)
+{
+    SITE_AUTO s = site_open();
+    const struct json *definitions = json_get(document(&s, "/openapi/v2", "application/json"), S("definitions"));
+    struct page_answer answer =
+        ask(&s, "/openapi/v2", "", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
+    cr_assert_eq(answer.code, 200);
+    cr_assert(str_eq_z(answer.content_type, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"));
+    str rest;
+    str name_rest;
+    cr_assert(str_eq_z(field(answer.body, 1, &rest), "2.0"));
+    (void)field(rest, 2, &rest);
+    str map = field(rest, 9, &rest);
+    cr_assert_eq(rest.len, 0);
+    size_t count = 0;
+    for (; map.len > 0; count++) {
+        str name = field(field(map, 1, &map), 1, &name_rest);
+        cr_expect(str_eq(name, definitions->members[count].key));
+        str schema = field(name_rest, 2, &name_rest);
+        cr_expect(schema.len > 0 && name_rest.len == 0);
+    }
+    cr_assert_eq(count, json_count(definitions));
+}
+
 Test(documents, answer_406_to_who_only_takes_protobuf)
 {
     SITE_AUTO s = site_open();
-    static const char *const paths[] = { "/openapi/v2", "/openapi/v3", "/openapi/v3/apis/postgres.example.io/v1" };
+    static const char *const paths[] = { "/apis", "/openapi/v3", "/openapi/v3/apis/postgres.example.io/v1" };
     for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
         struct page_answer answer = ask(&s, paths[i], "", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
         cr_assert_eq(answer.code, 406);
