@@ -94,6 +94,7 @@ struct agent_status {
     bool write_probe_ok;        /* primary: a bounded write+fsync worked */
     bool health_ok;             /* the last libpq probe answered in time */
     str health_error;
+    str archive_error; /* primary: why WAL is not archived and piles up; empty: it is, or there is no repository */
     int64_t data_used_bytes, data_free_bytes;
     /* standbys that stream from here: [{name, sent_lsn, flush_lsn, replay_lsn, state, sync_state}] */
     const struct json *replication;

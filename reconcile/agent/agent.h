@@ -21,6 +21,7 @@
 #define AGENT_SUPERUSER "postgres"
 #define AGENT_REPLICA_ROLE "streaming_replica"
 #define AGENT_WAL_TERMS_MAX 64
+#define AGENT_LOG_MAX_BYTES (INT64_C(8) << 20)
 
 /* ---- what is known from the start (main.c, bootstrap.c) -------------------------------------------------------- */
 
@@ -28,7 +29,8 @@ struct bootstrap {
     str instance, cluster, namespace_, cluster_uid, host;
     int64_t agent_port;
     str ca_pem, certificate_pem, private_key_pem;
-    str postgres_bin; /* optional: folder of PostgreSQL's programs */
+    str postgres_bin;      /* optional: folder of PostgreSQL's programs */
+    int64_t log_max_bytes; /* optional: a log is rotated at this size */
 };
 
 struct paths {
@@ -74,7 +76,7 @@ struct control {
     int64_t wal_segment_bytes;
     int64_t limits[5]; /* what a hot standby must have at least, in the order of conf_limit_names */
 };
-/* Runs pg_controldata. */
+/* Runs pg_controldata. ERRC_INVALID: the file is missing or broken; anything else says nothing about the data. */
 int control_read(struct agent *ag, struct control *ret, struct error *err) MUST_USE;
 bool control_was_primary(const struct control *c);
 bool control_is_clean_primary(const struct control *c);
@@ -121,10 +123,11 @@ enum stop_mode { STOP_FAST, STOP_IMMEDIATE };
 struct postmaster {
     pid_t pid; /* 0: none */
     int pid_fd;
-    bool is_ready;   /* accepts connections */
-    bool as_standby; /* started in recovery and not promoted since */
+    bool is_ready;     /* accepts connections */
+    bool as_standby;   /* started in recovery and not promoted since */
+    bool is_promoting; /* was asked to, and may become writable any moment */
     int64_t started_at_s;
-    off_t log_offset; /* where its own words begin */
+    off_t log_offset; /* where its own words begin, counted from where postgres.log began when we did */
 };
 
 int postgres_start(struct agent *ag, bool as_standby, struct error *err) MUST_USE;
@@ -144,7 +147,9 @@ int postgres_take_lock(struct agent *ag, struct error *err) MUST_USE;
 struct child_options {
     const char *const *argv;
     int64_t deadline_ns;
-    void (*on_line)(struct agent *ag, str line); /* of its standard error; may be NULL */
+    bool (*on_line)(struct agent *ag, str line); /* of its standard error; may be NULL; true: not worth a log line */
+    bool is_reading;    /* it changes nothing in the data: what is here stays as good as it was meanwhile */
+    int *ret_exit_code; /* may be NULL; untouched when it did not exit by itself */
 };
 /* Runs to its end while commands go on being served. ERRC_CANCELLED: one of them made it pointless. */
 int child_run(struct agent *ag, const struct child_options *o, struct error *err) MUST_USE;
@@ -178,13 +183,16 @@ int pg_connect_peer(struct agent *ag, const struct json *peer, int64_t deadline_
 /* ---- operations of the worker ---------------------------------------------------------------------------------- */
 
 int initdb_run(struct agent *ag, struct error *err) MUST_USE; /* initdb.c */
-/* Puts pgdata_new in the place of pgdata. */
+/* data.c: pgdata_new is on disk, whole, when this returns. */
+int data_sync(struct agent *ag, struct error *err) MUST_USE;
+/* Puts pgdata_new in the place of pgdata, which is no more before it. */
 int data_replace(struct agent *ag, struct error *err) MUST_USE;
+int data_remove(struct agent *ag, const char *path, struct error *err) MUST_USE;
 int roles_ensure(struct agent *ag, struct error *err) MUST_USE;  /* roles.c: primary */
 int slots_ensure(struct agent *ag, struct error *err) MUST_USE;  /* slots.c */
 int slots_advance(struct agent *ag, struct error *err) MUST_USE; /* slots.c: standby */
-/* A copy or rewind begins: persists usable = false, then what the source has flushed by now as need (rule 33). */
-int unusable_until_caught_up(struct agent *ag, const struct json *source, bool rewinding, struct error *err) MUST_USE;
+/* A rewind begins, with PostgreSQL down: persists usable = false, and what the source has flushed as need (rule 33). */
+int unusable_until_caught_up(struct agent *ag, const struct json *source, struct error *err) MUST_USE;
 int source_flushed(struct agent *ag, const struct json *source, uint64_t *ret, struct error *err) MUST_USE;
 /* Received and flushed, of the running standby; *ret_is_all: no WAL here that it has not seen is beyond it. */
 bool position_ask(struct agent *ag, uint64_t *ret, bool *ret_is_all);
@@ -196,20 +204,31 @@ enum follow_verdict { FOLLOW_OK, FOLLOW_REWIND, FOLLOW_COPY, FOLLOW_WAIT };
 /* FOLLOW_WAIT: the source cannot be asked or is not the primary of this term yet; err says why. */
 enum follow_verdict follow_check(struct agent *ag, const struct json *source, struct error *err);
 
+/* gap.c: a look at a standby that does not stream. True: nobody has the WAL that it needs, must_copy is set. */
+bool gap_look(struct agent *ag, const struct json *source);
+
 /* history.c: rule 28 */
 bool history_is_comment(str text);
 /* Where `timeline` ends according to a history file; false when it is no ancestor. */
 bool history_fork(str text, int64_t timeline, uint64_t *ret_lsn);
 /* Puts comment-only files on every number between own and target. */
 int history_skip(struct agent *ag, int64_t own, int64_t target, struct error *err) MUST_USE;
+/* Removes every file of a timeline on which nothing was ever written. */
+int history_forget(struct agent *ag, int64_t timeline, struct error *err) MUST_USE;
 /* Before a start in recovery: removes such files above own, unless a real one above them has it as an ancestor. */
 int history_prune(struct agent *ag, int64_t own, struct error *err) MUST_USE;
 
 /* promote.c */
 int freeze_run(struct agent *ag, int64_t deadline_ns, struct error *err) MUST_USE;
 int promote_run(struct agent *ag, struct error *err) MUST_USE;
-/* Reads pg_control when it is not known; false when that fails. */
-bool control_refresh(struct agent *ag);
+/*
+ * Before a grant is given up or tried again: ends a promotion under way, and takes away what one left behind that died
+ * before its timeline counted. Else its files would make the next attempt take another number, and a report claim WAL
+ * of that term.
+ */
+int promote_undo(struct agent *ag, struct error *err) MUST_USE;
+/* Reads pg_control when it is not known; errors as control_read, ERRC_NOT_FOUND: there are no data. */
+int control_refresh(struct agent *ag, struct error *err);
 void report_fill(struct agent *ag, struct arena *a, struct agent_report *ret);
 
 /* ---- commands (commands.c) ------------------------------------------------------------------------------------- */
@@ -239,13 +258,16 @@ struct board {
     char last_restart_id[128];
     char system_identifier[24];
     /* the prober's */
-    bool in_recovery, streaming, health_ok, write_probe_ok, pending_restart, restart_primary_first;
+    bool in_recovery, streaming, health_ok, write_probe_ok, write_probe_failed, pending_restart, restart_primary_first;
     int64_t timeline, sessions, data_used_bytes, data_free_bytes;
     uint64_t lsn, flush_lsn, replay_lsn;
     double lag_seconds;
     char version[32];
     char pending_names[256];
     char health_error[240];
+    char archive_failing[32]; /* the WAL file that the archiver fails with; empty: it does not */
+    int64_t archive_waiting;  /* files that wait for it */
+    char archive_words[240];  /* of pgBackRest (logs.c) */
     struct arena *replication_arena;
     const struct json *replication;
     /* the backup's */
@@ -282,10 +304,13 @@ struct agent {
     struct pool *tasks; /* checkpoints, pgBackRest */
     atomic_bool is_backup_running;
     atomic_bool is_measuring;
-    int64_t volume_ns;               /* the prober's: when to measure the data folder again */
+    int64_t volume_ns; /* the prober's: when to measure the data folder again */
+    atomic_bool is_rotating;
+    int64_t logs_ns;                 /* the prober's: when to look at the logs again */
+    _Atomic int64_t log_cut;         /* bytes that postgres.log lost at its head since we started */
     atomic_bool is_pushing;          /* leftovers of the archive are on their way */
     _Atomic int64_t stanza_ns;       /* when to try again to make the stanza; 0: it is there, or no repository */
-    pthread_mutex_t pgbackrest_lock; /* one at a time */
+    pthread_mutex_t pgbackrest_lock; /* backups and the making of stanzas: one at a time */
     _Atomic int64_t port;            /* of PostgreSQL, for every thread */
     atomic_bool is_ending;           /* all threads */
 
@@ -311,10 +336,14 @@ struct agent {
     int64_t retry_ns;             /* a failed operation is tried again then */
     int64_t retry_ms;
     int64_t housekeeping_ns;
+    int64_t hold_term, hold_ns; /* the term without a primary that is waited in, and since when long enough */
     int64_t followed_term;      /* the running standby was pointed to the primary of this term */
     int64_t lost_ns;            /* not streaming: look at the primary again then */
-    int64_t hold_term, hold_ns; /* the term without a primary that is waited in, and since when long enough */
-    bool must_copy;             /* a rewind failed */
+    bool must_copy;             /* the data here lead nowhere any more: copy_why */
+    char copy_why[240];         /* for people; may be empty */
+    uint64_t gap_lsn;           /* gap.c: where the standby stood at the last look, */
+    int gap_looks;              /* how often in a row its next WAL was missing there, */
+    char gap_text[400];         /* and what there is to say about it */
     bool is_rewound;            /* pg_rewind found or made the data an ancestor of the primary's: start it as standby */
     char source[256];           /* the primary that a copy or rewind takes from; empty: a child that needs none */
     char restart_id[128];       /* wanted, not yet done */
@@ -332,9 +361,18 @@ int agent_http_start(struct agent *ag, struct error *err) MUST_USE; /* http.c */
 int bootstrap_read(struct agent *ag, const char *dir, struct error *err) MUST_USE;
 void checkpoint_in_background(struct agent *ag); /* backup.c */
 int backup_begin(struct agent *ag, const struct json *body, struct error *err) MUST_USE;
+/* How far a backup is according to a line of pgBackRest, in percent; -1: the line does not say. */
+int backup_percent(str line);
+/* archive.c */
 void backup_prepare_repositories(struct agent *ag);
+/* Looks in postgres.log for what pgBackRest said last, when the archiver fails. Reads the disk. */
+void archive_find_words(struct agent *ag);
 /* The prober's: measures the data folder and the room left, now and then, beside everything else (volume.c). */
 void volume_look(struct agent *ag);
+/* The prober's: keeps the logs small, now and then, beside everything else (logs.c). */
+void logs_look(struct agent *ag);
+/* When the file is larger, all but its last block goes to NAME.1, what was there to NAME.2 …; *ret_cut: how much. */
+int logs_rotate(const char *path, int64_t max_bytes, int64_t *ret_cut, struct error *err) MUST_USE;
 /* Tries again when the last time failed long enough ago. */
 void backup_retry_repositories(struct agent *ag);
 /*

@@ -1,27 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What runs beside the worker on the primary: checkpoints in the background, and pgBackRest: the stanza, backups as
- * children, their result as `pgbackrest info` tells it.
+ * What runs beside the worker on the primary: checkpoints in the background, backups as children of ours, with their
+ * progress, and their result as `pgbackrest info` tells it.
  */
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 
-#include "agent.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/process.h"
+#include "pgbackrest.h"
 #include "json/json_parse.h"
 
 #define CHECKPOINT_MS 600000
 #define STANZA_MS 120000
-#define STANZA_RETRY_MS 5000
-#define PUSH_MS 600000
 #define INFO_MS 60000
 #define BACKUP_MS (INT64_C(3) * 24 * 3600 * 1000)
-#define OUTPUT_MAX_BYTES (4u << 20)
-#define LEFTOVERS_MAX 64
 
 /* ---- checkpoints --------------------------------------------------------------------------------------------- */
 
@@ -51,40 +44,8 @@ struct task {
     struct agent *ag;
     char id[128], type[16], stanza[256];
     size_t repository; /* from 1; 0: all */
-    size_t repository_count;
-    int64_t started_s;
+    int percent;
 };
-
-/* "… P00  ERROR: [050]: unable to acquire lock": what counts; the last line is often only a hint. */
-static str first_error(str output)
-{
-    for (str rest = output, line; str_next_field(&rest, '\n', &line);) {
-        ptrdiff_t at = str_find(line, S("ERROR: "));
-        if (at >= 0)
-            return str_trim(str_from_offset(line, (size_t)at + strlen("ERROR: ")));
-    }
-    return S("");
-}
-
-static int pgbackrest(struct task *t, struct arena *a, const char *const *args, int64_t ms, str *ret_out,
-                      struct error *err)
-{
-    const char *argv[16] = { "pgbackrest", arena_printf(a, "--config=%s", t->ag->path.pgbackrest_file).ptr,
-                             arena_printf(a, "--stanza=%s", t->stanza).ptr };
-    size_t n = 3;
-    for (size_t i = 0; args[i] && n + 1 < ARRAY_LEN(argv); i++)
-        argv[n++] = args[i];
-    const struct process_spec spec = { .argv = argv, .cwd = t->ag->path.dir, .stdout_fd = -1, .stderr_fd = -1 };
-    struct process_result result;
-    /* pgBackRest refuses to run twice at once; what waits here is short but for the backup itself. */
-    pthread_mutex_lock(&t->ag->pgbackrest_lock);
-    int r = process_run(a, &spec, deadline_in_ms(ms), OUTPUT_MAX_BYTES, NULL, NULL, &result, err);
-    pthread_mutex_unlock(&t->ag->pgbackrest_lock);
-    if (ret_out)
-        *ret_out = result.out;
-    str why = first_error(result.err);
-    return r == 0 || why.len == 0 ? r : error_set(err, (enum err)r, "pgbackrest: %.*s", STR_ARG(why));
-}
 
 static void say_task(struct task *t, const char *state, const char *error_text, const struct json *result)
 {
@@ -93,6 +54,9 @@ static void say_task(struct task *t, const char *state, const char *error_text, 
     const struct json *v = JSON_OBJECT_OF(
         a, JSON_MEMBER("id", json_string(a, arena_str(a, str_from(t->id)))),
         JSON_MEMBER("kind", json_string(a, S("backup"))), JSON_MEMBER("state", json_string(a, str_from(state))),
+        JSON_MEMBER("progress", t->percent > 0 && !result && !error_text
+                                    ? json_string(a, arena_printf(a, "%d %%", t->percent))
+                                    : NULL),
         JSON_MEMBER("error", error_text ? json_string(a, arena_str(a, str_from(error_text))) : NULL),
         JSON_MEMBER("result", result ? json_copy(a, result) : NULL));
     pthread_mutex_lock(&ag->lock);
@@ -104,14 +68,46 @@ static void say_task(struct task *t, const char *state, const char *error_text, 
     board_publish(ag);
 }
 
+/* "… backup file …/base/5/1255 (768KB, 41.07%) checksum …": the number, or -1. */
+int backup_percent(str line)
+{
+    ptrdiff_t end = str_find(line, S("%) ")), from;
+    str head = end >= 0 ? str_first(line, (size_t)end) : S("");
+    int64_t percent;
+    if (str_find(line, S(" backup file ")) < 0 || (from = str_rindex(head, ' ')) < 0)
+        return -1;
+    str number = str_from_offset(head, (size_t)from + 1), fraction;
+    (void)str_cut(number, '.', &number, &fraction);
+    return str_to_i64(number, &percent) && percent >= 0 && percent <= 100 ? (int)percent : -1;
+}
+
+static void on_line(void *self, str line)
+{
+    struct task *t = self;
+    int percent = backup_percent(line);
+    if (percent <= t->percent)
+        return;
+    t->percent = percent;
+    say_task(t, "running", NULL, NULL);
+}
+
+static int pgbackrest(struct task *t, struct arena *a, const char *const *args, int64_t ms, str *ret_out,
+                      struct error *err)
+{
+    const struct backrest_call call = {
+        .ag = t->ag, .stanza = t->stanza, .args = args, .ms = ms, .on_line = on_line, .self = t
+    };
+    return backrest_run(a, &call, ret_out, err);
+}
+
 static const struct json *newest_backup(const struct json *info)
 {
     const struct json *list = json_at(json_item(info, 0), "backup");
     return json_item(list, json_count(list) - 1);
 }
 
-/* What `info --output=json` says of the newest backup of that repository. */
-static int read_result(struct task *t, struct arena *a, const struct json **ret, struct error *err)
+/* What `info --output=json` says of the newest backup of that repository; NULL when there is none. */
+static int read_newest(struct task *t, struct arena *a, const struct json **ret, struct error *err)
 {
     const char *args[] = { arena_printf(a, "--repo=%zu", t->repository).ptr, "--output=json", "info", NULL };
     str out;
@@ -120,11 +116,21 @@ static int read_result(struct task *t, struct arena *a, const struct json **ret,
     if (r == 0)
         r = json_parse(a, out, NULL, &info, err);
     if (r != 0)
-        return error_wrap(err, r, "reading the result");
-    const struct json *b = newest_backup(info);
-    int64_t began = json_int_at(b, "timestamp.start", 0), ended = json_int_at(b, "timestamp.stop", 0);
-    if (!b || began + 1 < t->started_s)
+        return error_wrap(err, r, "reading what the repository has");
+    *ret = newest_backup(info);
+    return 0;
+}
+
+/* The clock may be set meanwhile, so a backup is known as new by its label. */
+static int read_result(struct task *t, struct arena *a, str old_label, const struct json **ret, struct error *err)
+{
+    const struct json *b;
+    int r = read_newest(t, a, &b, err);
+    if (r != 0)
+        return r;
+    if (!b || str_eq(json_str_at(b, "label"), old_label))
         return error_set(err, ERRC_INTERNAL, "the repository does not show the new backup");
+    int64_t began = json_int_at(b, "timestamp.start", 0), ended = json_int_at(b, "timestamp.stop", 0);
     str archive = json_str_at(b, "archive.stop");
     unsigned timeline = 0;
     (void)sscanf(arena_z(a, archive), "%8X", &timeline);
@@ -145,15 +151,21 @@ static void run_backup(void *self)
     struct agent *ag = t->ag;
     CLEANUP(arena_freep) struct arena *a = arena_new();
     struct error err;
-    const struct json *result = NULL;
+    const struct json *result = NULL, *before = NULL;
     const char *stanza_args[] = { "stanza-create", NULL };
     const char *backup_args[] = { arena_printf(a, "--repo=%zu", t->repository).ptr,
-                                  arena_printf(a, "--type=%s", t->type).ptr, "backup", NULL };
+                                  arena_printf(a, "--type=%s", t->type).ptr,
+                                  "--log-level-stderr=detail", /* a line for each file, with the progress */
+                                  "backup", NULL };
+    pthread_mutex_lock(&ag->pgbackrest_lock); /* at most a stanza is being made */
     int r = pgbackrest(t, a, stanza_args, STANZA_MS, NULL, &err);
     if (r == 0)
-        r = pgbackrest(t, a, backup_args, BACKUP_MS, NULL, &err);
+        r = read_newest(t, a, &before, &err);
     if (r == 0)
-        r = read_result(t, a, &result, &err);
+        r = pgbackrest(t, a, backup_args, BACKUP_MS, NULL, &err);
+    pthread_mutex_unlock(&ag->pgbackrest_lock);
+    if (r == 0)
+        r = read_result(t, a, json_str_at(before, "label"), &result, &err);
     if (r != 0)
         log_error("backup failed", LOG_Z("id", t->id), LOG_ERROR(&err));
     say_task(t, r == 0 ? "succeeded" : "failed", r == 0 ? NULL : err.text, result);
@@ -183,7 +195,7 @@ static struct task *task_new(struct agent *ag)
 {
     struct task *t = mem_new_of(struct task);
     t->ag = ag;
-    (void)snprintf(t->stanza, sizeof(t->stanza), "%.*s", STR_ARG(ag->config.cluster_name));
+    backrest_stanza(ag, t->stanza, sizeof(t->stanza));
     return t;
 }
 
@@ -207,7 +219,6 @@ int backup_begin(struct agent *ag, const struct json *body, struct error *err)
     (void)snprintf(t->id, sizeof(t->id), "%.*s", STR_ARG(id));
     (void)snprintf(t->type, sizeof(t->type), "%s", type);
     t->repository = repository;
-    t->started_s = clock_realtime_ns() / NS_PER_S;
     say_task(t, "running", NULL, NULL);
     if (pool_run(ag->tasks, run_backup, t))
         return 0;
@@ -215,102 +226,4 @@ int backup_begin(struct agent *ag, const struct json *body, struct error *err)
     mem_free(t);
     atomic_store(&ag->is_backup_running, false);
     return error_set(err, ERRC_UNAVAILABLE, "too much is running");
-}
-
-/* The stanza must exist before WAL can be archived. */
-static void run_stanza(void *self)
-{
-    struct task *t = self;
-    CLEANUP(arena_freep) struct arena *a = arena_new();
-    const char *args[] = { "stanza-create", NULL };
-    struct error err;
-    bool failed = pgbackrest(t, a, args, STANZA_MS, NULL, &err) != 0;
-    if (failed)
-        log_error("the repository cannot be prepared", LOG_ERROR(&err));
-    atomic_store(&t->ag->stanza_ns, failed ? deadline_in_ms(STANZA_RETRY_MS) : 0);
-    mem_free(t);
-}
-
-void backup_retry_repositories(struct agent *ag)
-{
-    int64_t at_ns = atomic_load(&ag->stanza_ns);
-    if (at_ns == 0 || !deadline_has_passed(at_ns))
-        return;
-    atomic_store(&ag->stanza_ns, deadline_in_ms(STANZA_MS)); /* not again while this one runs */
-    backup_prepare_repositories(ag);
-}
-
-void backup_prepare_repositories(struct agent *ag)
-{
-    if (json_count(ag->config.repositories) == 0)
-        return;
-    struct task *t = task_new(ag);
-    if (pool_run(ag->tasks, run_stanza, t))
-        return;
-    log_warn("the repository is not prepared: busy");
-    mem_free(t);
-}
-
-/* ---- what a stopped primary left ------------------------------------------------------------------------------ */
-
-/* "000000010000000000000002.ready" and history files; 0: nothing (more) to push. Names are copied into the arena. */
-static size_t find_ready(struct agent *ag, struct arena *a, str *ret, size_t max)
-{
-    DIR *dir = opendir(arena_printf(a, "%s/pg_wal/archive_status", ag->path.pgdata).ptr);
-    size_t n = 0;
-    if (!dir)
-        return 0;
-    for (struct dirent *e; n < max && (e = readdir(dir));) {
-        str name = str_from(e->d_name);
-        if (str_has_suffix(name, S(".ready")))
-            ret[n++] = arena_str(a, str_first(name, name.len - strlen(".ready")));
-    }
-    (void)closedir(dir);
-    return n;
-}
-
-static int push_one(struct task *t, struct arena *a, str segment, struct error *err)
-{
-    const char *wal = arena_printf(a, "%s/pg_wal/%.*s", t->ag->path.pgdata, STR_ARG(segment)).ptr;
-    const char *args[] = { "archive-push", wal, NULL };
-    int r = pgbackrest(t, a, args, PUSH_MS, NULL, err);
-    if (r != 0)
-        return r;
-    str from = arena_printf(a, "%s/pg_wal/archive_status/%.*s.ready", t->ag->path.pgdata, STR_ARG(segment));
-    str to = arena_printf(a, "%s/pg_wal/archive_status/%.*s.done", t->ag->path.pgdata, STR_ARG(segment));
-    if (rename(from.ptr, to.ptr) != 0 && errno != ENOENT)
-        return error_set_sys(err, errno, "marking %.*s as archived", STR_ARG(segment));
-    return 0;
-}
-
-static void run_leftovers(void *self)
-{
-    struct task *t = self;
-    CLEANUP(arena_freep) struct arena *a = arena_new();
-    str names[LEFTOVERS_MAX];
-    size_t count = find_ready(t->ag, a, names, ARRAY_LEN(names));
-    struct error err;
-    int r = 0;
-    for (size_t i = 0; i < count && r == 0; i++)
-        r = push_one(t, a, names[i], &err);
-    if (r != 0)
-        log_warn("WAL of the former primary is not archived yet", LOG_ERROR(&err));
-    else if (count > 0)
-        log_info("WAL of the former primary is archived", LOG_INT("files", count));
-    atomic_store(&t->ag->is_pushing, false);
-    mem_free(t);
-}
-
-void backup_push_leftovers(struct agent *ag)
-{
-    CLEANUP(arena_freep) struct arena *a = arena_new();
-    str one;
-    if (json_count(ag->config.repositories) == 0 || atomic_load(&ag->is_pushing) || find_ready(ag, a, &one, 1) == 0)
-        return;
-    atomic_store(&ag->is_pushing, true);
-    struct task *t = task_new(ag);
-    if (pool_run(ag->tasks, run_leftovers, t))
-        return;
-    atomic_store(&ag->is_pushing, false);
-    mem_free(t);
 }

@@ -48,7 +48,7 @@ static void clear_probed(struct board *b)
     b->streaming = b->health_ok = b->write_probe_ok = b->pending_restart = b->restart_primary_first = false;
     b->sessions = 0;
     b->lag_seconds = 0;
-    b->pending_names[0] = b->health_error[0] = '\0';
+    b->pending_names[0] = b->health_error[0] = b->archive_failing[0] = '\0';
     b->replication = NULL;
 }
 
@@ -113,6 +113,23 @@ static str lsn_or_empty(struct arena *a, uint64_t lsn)
     return lsn > 0 ? lsn_format(a, lsn) : S("");
 }
 
+static str archive_error(struct arena *a, const struct board *b)
+{
+    if (b->archive_failing[0] == '\0')
+        return S("");
+    return arena_printf(a, "WAL %s cannot be archived, %lld files wait and keep their room on the volume%s%s",
+                        b->archive_failing, (long long)b->archive_waiting, b->archive_words[0] ? ": " : "",
+                        b->archive_words);
+}
+
+/* The worker's words; where it has none, what the disk says. */
+static str message(struct arena *a, const struct board *b)
+{
+    if (b->message[0] == '\0' && b->write_probe_failed)
+        return S("the volume does not take a write in time: it hangs, is full or broken");
+    return arena_str(a, str_from(b->message));
+}
+
 struct agent_status board_status(struct agent *ag, struct arena *a)
 {
     const struct board *b = &ag->board;
@@ -125,7 +142,7 @@ struct agent_status board_status(struct agent *ag, struct arena *a)
         .term = b->term,
         .granted_to = b->granted ? ag->boot.instance : S(""),
         .phase = str_from(agent_phase_name(b->phase)),
-        .message = arena_str(a, str_from(b->message)),
+        .message = message(a, b),
         .progress = arena_str(a, str_from(b->progress)),
         .config_version = b->config_version,
         .postgres_running = b->running,
@@ -149,6 +166,7 @@ struct agent_status board_status(struct agent *ag, struct arena *a)
         .write_probe_ok = b->write_probe_ok,
         .health_ok = b->health_ok,
         .health_error = arena_str(a, str_from(b->health_error)),
+        .archive_error = archive_error(a, b),
         .data_used_bytes = b->data_used_bytes,
         .data_free_bytes = b->data_free_bytes,
         .replication = b->replication,

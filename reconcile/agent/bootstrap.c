@@ -108,6 +108,7 @@ int bootstrap_read(struct agent *ag, const char *dir, struct error *err)
         .certificate_pem = json_str_at(v, "certificatePEM"),
         .private_key_pem = json_str_at(v, "privateKeyPEM"),
         .postgres_bin = json_str_at(v, "postgresBin"),
+        .log_max_bytes = json_int_at(v, "logMaxBytes", 0),
     };
     const struct bootstrap *b = &ag->boot;
     if (b->instance.len == 0 || b->cluster_uid.len == 0 || b->host.len == 0 || b->agent_port < 0 ||

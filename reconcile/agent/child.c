@@ -41,9 +41,8 @@ static void end_line(struct agent *ag, struct child *c)
     if (line.len > 0) {
         strbuf_reset(&c->last);
         strbuf_add(&c->last, line);
-        log_info("child says", LOG_Z("program", c->options->argv[0]), LOG_STR("line", line));
-        if (c->options->on_line)
-            c->options->on_line(ag, line);
+        if (!c->options->on_line || !c->options->on_line(ag, line))
+            log_info("child says", LOG_Z("program", c->options->argv[0]), LOG_STR("line", line));
     }
     strbuf_reset(&c->line);
 }
@@ -65,7 +64,7 @@ static void drain(struct agent *ag, struct child *c)
     fs_closep(&c->out_fd);
 }
 
-static int start(struct child *c, const char *cwd, struct error *err)
+static int start(struct agent *ag, struct child *c, struct error *err)
 {
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) != 0)
@@ -74,9 +73,15 @@ static int start(struct child *c, const char *cwd, struct error *err)
     FD_AUTO write_end = fds[1];
     (void)fcntl(c->out_fd, F_SETFL, O_NONBLOCK);
     const char *env[] = { "LC_ALL=C", NULL };
-    const struct process_spec spec = {
-        .argv = c->options->argv, .env = env, .cwd = cwd, .own_session = true, .stdout_fd = -1, .stderr_fd = write_end
-    };
+    /* With the lock: an agent that comes after ours was killed must not work beside a copy that goes on. */
+    const struct process_spec spec = { .argv = c->options->argv,
+                                       .env = env,
+                                       .cwd = ag->path.dir,
+                                       .own_session = true,
+                                       .stdout_fd = -1,
+                                       .stderr_fd = write_end,
+                                       .keep_fds = &ag->lock_fd,
+                                       .keep_fd_count = 1 };
     int r = process_start(&spec, &c->pid, err);
     if (r != 0)
         return r;
@@ -89,20 +94,26 @@ static int start(struct child *c, const char *cwd, struct error *err)
     return r;
 }
 
+/* What comes first of its end, its output and the leader's commands, which are served. True: it has ended. */
+static bool wait_some(struct agent *ag, struct child *c, int ms)
+{
+    struct pollfd fds[] = { { .fd = c->pid_fd, .events = POLLIN },
+                            { .fd = c->out_fd, .events = POLLIN },
+                            { .fd = ag->wake_fd, .events = POLLIN } };
+    (void)poll(fds, ARRAY_LEN(fds), ms);
+    bool has_ended = fds[0].revents != 0;
+    drain(ag, c);
+    if (!has_ended && fds[2].revents)
+        commands_run(ag);
+    return has_ended;
+}
+
 /* 0: it ended; else why it must be ended. */
 static int watch(struct agent *ag, struct child *c, struct error *err)
 {
     for (;;) {
-        struct pollfd fds[] = { { .fd = c->pid_fd, .events = POLLIN },
-                                { .fd = c->out_fd, .events = POLLIN },
-                                { .fd = ag->wake_fd, .events = POLLIN } };
-        (void)poll(fds, ARRAY_LEN(fds), deadline_left_ms(c->options->deadline_ns));
-        bool has_ended = fds[0].revents != 0;
-        drain(ag, c);
-        if (has_ended)
+        if (wait_some(ag, c, deadline_left_ms(c->options->deadline_ns)))
             return 0;
-        if (fds[2].revents)
-            commands_run(ag);
         if (commands_want_abort(ag))
             return error_set(err, ERRC_CANCELLED, "\"%s\" was ended: the leader wants something else",
                              c->options->argv[0]);
@@ -111,8 +122,25 @@ static int watch(struct agent *ag, struct child *c, struct error *err)
     }
 }
 
-static int judge(const struct child *c, int status, struct error *err)
+/* One that hangs in the disk does not end by SIGKILL, and nobody else may touch the data before it has ended. */
+static void end_child(struct agent *ag, struct child *c)
 {
+    (void)kill(-c->pid, SIGKILL);
+    while (!wait_some(ag, c, -1))
+        continue;
+}
+
+static int judge(struct child *c, struct error *err)
+{
+    int status = 0;
+    pid_t pid;
+    do
+        pid = waitpid(c->pid, &status, 0);
+    while (pid < 0 && errno == EINTR);
+    if (pid < 0) /* whatever it did, it did not say that it went well */
+        return error_set_sys(err, errno, "\"%s\" ended, and nobody knows how", c->options->argv[0]);
+    if (WIFEXITED(status) && c->options->ret_exit_code)
+        *c->options->ret_exit_code = WEXITSTATUS(status);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     return error_set(err, ERRC_INTERNAL, "%s %d: %.*s", WIFSIGNALED(status) ? "ended by signal" : "exited with",
@@ -127,16 +155,14 @@ int child_run(struct agent *ag, const struct child_options *o, struct error *err
                        .out_fd = -1,
                        .line = STRBUF_INIT(LINE_MAX_BYTES + 1),
                        .last = STRBUF_INIT(LINE_MAX_BYTES + 1) };
-    int r = start(&c, ag->path.dir, err);
+    int r = start(ag, &c, err);
     if (r != 0)
         return r;
-    ag->is_busy = true;
+    ag->is_busy = !o->is_reading;
     r = watch(ag, &c, err);
-    ag->is_busy = false;
     if (r != 0)
-        (void)kill(-c.pid, SIGKILL);
-    int status = 0;
-    while (waitpid(c.pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    return r != 0 ? r : judge(&c, status, err);
+        end_child(ag, &c);
+    ag->is_busy = false;
+    int judged = judge(&c, r == 0 ? err : NULL);
+    return r != 0 ? r : judged;
 }

@@ -40,11 +40,15 @@ static int raise_term(struct call *c, int64_t term)
     next.term = term;
     next.granted = false;
     next.granted_timeline = 0;
-    int r = state_write(ag, &next, &c->err);
+    int r = promote_undo(ag, &c->err);
+    if (r == 0)
+        r = state_write(ag, &next, &c->err);
     if (r != 0)
         return r;
     ag->durable = next;
     ag->stopped_by_order = ag->is_failed = ag->is_rewound = false;
+    /* Whoever is primary next may have what the last one had not; data that a rewind broke stay broken. */
+    ag->must_copy = ag->must_copy && !ag->durable.usable;
     log_info("term promised", LOG_INT("term", term));
     return 0;
 }
@@ -211,7 +215,9 @@ static int promote(struct call *c)
     next.granted = true;
     next.granted_timeline = timeline;
     state_note_timeline(&next, timeline, term);
-    r = state_write(ag, &next, &c->err);
+    r = promote_undo(ag, &c->err);
+    if (r == 0)
+        r = state_write(ag, &next, &c->err);
     if (r != 0)
         return r;
     ag->durable = next;

@@ -67,15 +67,17 @@ int control_read(struct agent *ag, struct control *ret, struct error *err)
     struct process_result result;
     int r =
         process_run(a, &spec, deadline_in_ms(CONTROLDATA_DEADLINE_MS), CONTROLDATA_MAX_BYTES, NULL, NULL, &result, err);
+    if (result.exit_code > 0) /* it ran, and could make nothing of the file */
+        return error_set(err, ERRC_INVALID, "pg_control cannot be read: %.*s", STR_ARG(str_trim(result.err)));
     if (r != 0)
-        return r;
+        return error_wrap(err, r == ERRC_INVALID ? ERRC_INTERNAL : r, "reading pg_control");
     for (str rest = result.out, line; str_next_field(&rest, '\n', &line);) {
         str name, value;
         if (str_cut(line, ':', &name, &value))
             take_line(ret, str_trim(name), str_trim(value));
     }
     if (ret->state[0] == '\0' || ret->system_identifier[0] == '\0' || ret->timeline == 0 || ret->wal_segment_bytes <= 0)
-        return error_set(err, ERRC_INTERNAL, "pg_controldata said nothing useful");
+        return error_set(err, ERRC_INVALID, "pg_control cannot be read: pg_controldata said nothing useful");
     return 0;
 }
 

@@ -95,10 +95,10 @@ enum follow_verdict follow_check(struct agent *ag, const struct json *source, st
     CLEANUP(arena_freep) struct arena *a = arena_new();
     if (is_fresh_copy(ag))
         return FOLLOW_OK;
-    if (!control_refresh(ag)) {
-        (void)error_set(err, ERRC_INTERNAL, "pg_control cannot be read");
-        return FOLLOW_COPY;
-    }
+    /* Only a file that is broken for sure is a reason to throw data away; missing programs are none. */
+    int r = control_refresh(ag, err);
+    if (r != 0)
+        return r == ERRC_INVALID ? FOLLOW_COPY : FOLLOW_WAIT;
     uint64_t own_lsn = own_position(ag);
     struct source_view v;
     if (ask_source(ag, a, source, &v, err) != 0)

@@ -108,3 +108,31 @@ int history_prune(struct agent *ag, int64_t own, struct error *err)
     }
     return 0;
 }
+
+/* "0000000A" + rest: a segment, its history, or the mark of one of them for the archiver. */
+static int forget_in(struct agent *ag, struct arena *a, const char *folder, str prefix, struct error *err)
+{
+    const char *path = arena_printf(a, "%s/%s", ag->path.pgdata, folder).ptr;
+    DIR *dir = opendir(path);
+    if (!dir)
+        return error_set_sys(err, errno, "opening \"%s\"", path);
+    int r = 0;
+    for (struct dirent *e; r == 0 && (e = readdir(dir));) {
+        if (!str_has_prefix(str_from(e->d_name), prefix))
+            continue;
+        log_info("removing a file of an interrupted promotion", LOG_Z("file", e->d_name));
+        if (unlinkat(dirfd(dir), e->d_name, 0) != 0 && errno != ENOENT)
+            r = error_set_sys(err, errno, "removing \"%s/%s\"", path, e->d_name);
+    }
+    (void)closedir(dir);
+    return r == 0 ? fs_sync_dir(path, err) : r;
+}
+
+int history_forget(struct agent *ag, int64_t timeline, struct error *err)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    str prefix = arena_printf(a, "%08X", (unsigned)timeline);
+    /* The marks first: one without its file would stop the archiver. */
+    int r = forget_in(ag, a, "pg_wal/archive_status", prefix, err);
+    return r == 0 ? forget_in(ag, a, "pg_wal", prefix, err) : r;
+}

@@ -13,7 +13,6 @@
 #include "base/log.h"
 
 #define INITDB_MS 300000
-#define SYNC_MS 600000
 #define ARGS_MAX 16
 
 static str text_at(const struct agent *ag, const char *key, str fallback)
@@ -35,7 +34,7 @@ static int run(struct agent *ag, struct error *err)
         "--auth-local=peer", /* replaced by our own file before the first start */
         "--data-checksums",
         "--no-instructions",
-        "--no-sync", /* data_replace syncs the whole at once */
+        "--no-sync", /* data_sync syncs the whole at once */
         arena_printf(a, "--encoding=%.*s", STR_ARG(text_at(ag, "encoding", S("UTF8")))).ptr,
         arena_printf(a, "--locale=%.*s", STR_ARG(text_at(ag, "locale", S("C.UTF-8")))).ptr,
     };
@@ -44,33 +43,14 @@ static int run(struct agent *ag, struct error *err)
     return child_run(ag, &options, err);
 }
 
-/*
- * One syncfs for a thousand files instead of an fsync each: many times faster, and as durable. In a child, since a
- * disk that hangs must not take the agent with it.
- */
-static int sync_data(struct agent *ag, struct error *err)
-{
-    const char *argv[] = { "sync", "--file-system", ag->path.pgdata_new, NULL };
-    const struct child_options options = { .argv = argv, .deadline_ns = deadline_in_ms(SYNC_MS) };
-    return child_run(ag, &options, err);
-}
-
-int data_replace(struct agent *ag, struct error *err)
-{
-    int r = sync_data(ag, err);
-    if (r == 0)
-        r = fs_remove_all(ag->path.pgdata, err);
-    if (r == 0 && rename(ag->path.pgdata_new, ag->path.pgdata) != 0)
-        r = error_set_sys(err, errno, "moving the new data into place");
-    return r == 0 ? fs_sync_dir(ag->path.dir, err) : r;
-}
-
 int initdb_run(struct agent *ag, struct error *err)
 {
     board_say(ag, AGENT_INITIALIZING, "making the database");
-    int r = fs_remove_all(ag->path.pgdata_new, err);
+    int r = data_remove(ag, ag->path.pgdata_new, err);
     if (r == 0)
         r = run(ag, err);
+    if (r == 0)
+        r = data_sync(ag, err);
     if (r == 0)
         r = data_replace(ag, err);
     if (r != 0)

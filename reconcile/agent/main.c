@@ -28,25 +28,9 @@
 #include "json/json_parse.h"
 
 #define COMMANDS_MAX 64
-#define TASK_THREADS 2
+#define TASK_THREADS 4
 #define TASKS_MAX 8
 #define CONFIG_MAX_BYTES (4u << 20)
-
-static void wake(int fd)
-{
-    uint64_t one = 1;
-    (void)!write(fd, &one, sizeof(one));
-}
-
-void agent_wake(struct agent *ag)
-{
-    wake(ag->wake_fd);
-}
-
-void agent_probe_now(struct agent *ag)
-{
-    wake(ag->probe_fd);
-}
 
 /* ---- options and detaching ------------------------------------------------------------------------------------- */
 
@@ -185,7 +169,7 @@ static int set_up(struct agent *ag, struct error *err)
         r = load_state(ag, err);
     if (r != 0)
         return r;
-    (void)control_refresh(ag);
+    (void)control_refresh(ag, NULL); /* whoever needs it tries again */
     ag->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     ag->probe_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     ag->commands = queue_new(COMMANDS_MAX);
@@ -247,7 +231,8 @@ static void *run_worker(void *arg)
 {
     struct worker *w = arg;
     (void)supervisor_main(w->ag);
-    wake(w->ended);
+    uint64_t one = 1;
+    (void)!write(w->ended, &one, sizeof(one));
     return NULL;
 }
 
@@ -279,6 +264,9 @@ static int live(struct agent *ag, int signals, struct error *err)
 static int block_signals(void)
 {
     sigset_t set;
+    /* Ignored by whoever started us, it would be so here too, and no child could ever be waited for. */
+    const struct sigaction standard = { .sa_handler = SIG_DFL };
+    (void)sigaction(SIGCHLD, &standard, NULL);
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);

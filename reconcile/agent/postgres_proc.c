@@ -165,7 +165,7 @@ int postgres_start(struct agent *ag, bool as_standby, struct error *err)
                                        .keep_fds = &ag->lock_fd,
                                        .keep_fd_count = 1 };
     struct postmaster pm = { .as_standby = as_standby,
-                             .log_offset = lseek(log, 0, SEEK_END),
+                             .log_offset = lseek(log, 0, SEEK_END) + atomic_load(&ag->log_cut),
                              .started_at_s = clock_realtime_ns() / NS_PER_S };
     r = process_start(&spec, &pm.pid, err);
     if (r != 0)
@@ -231,7 +231,11 @@ static str last_words(struct agent *ag, struct arena *a)
     str found = S("");
     FD_AUTO fd = open(ag->path.postgres_log, O_RDONLY | O_CLOEXEC);
     off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
-    off_t from = size - LAST_WORDS_BYTES > ag->pm.log_offset ? size - LAST_WORDS_BYTES : ag->pm.log_offset;
+    off_t from = ag->pm.log_offset - atomic_load(&ag->log_cut);
+    if (from < size - LAST_WORDS_BYTES)
+        from = size - LAST_WORDS_BYTES;
+    if (from < 0)
+        from = 0;
     ssize_t n = fd >= 0 && size > from ? pread(fd, buffer, LAST_WORDS_BYTES, from) : 0;
     for (str rest = str_of(buffer, n > 0 ? (size_t)n : 0), line; str_next_field(&rest, '\n', &line);) {
         ptrdiff_t at = str_find(line, S("FATAL:")) >= 0 ? str_find(line, S("FATAL:")) : str_find(line, S("PANIC:"));

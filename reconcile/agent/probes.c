@@ -20,6 +20,7 @@
 #define QUERY_MS 1500
 #define WRITE_PROBE_MS 1000
 #define WRITE_PROBE_EVERY 4 /* looks */
+#define AGAIN_MS 100
 
 static const char probe_sql[] =
     "WITH p AS (SELECT pg_is_in_recovery() AS r) "
@@ -31,7 +32,7 @@ static const char probe_sql[] =
     "CASE WHEN r THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver), "
     "(SELECT timeline_id FROM pg_control_checkpoint())) "
     "ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END, "
-    "EXISTS (SELECT 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'), "
+    "(SELECT pid FROM pg_stat_wal_receiver WHERE status = 'streaming'), "
     "CASE WHEN r AND pg_last_wal_receive_lsn() IS DISTINCT FROM pg_last_wal_replay_lsn() "
     "THEN extract(epoch FROM now() - pg_last_xact_replay_timestamp()) ELSE 0 END, "
     "(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()), "
@@ -40,7 +41,9 @@ static const char probe_sql[] =
     "(SELECT string_agg(name || '=' || setting, ',' ORDER BY name) FROM pg_settings WHERE pending_restart), "
     "(SELECT json_agg(json_build_object('name', application_name, 'sent_lsn', sent_lsn, 'flush_lsn', flush_lsn, "
     "'replay_lsn', replay_lsn, 'state', state, 'sync_state', sync_state) ORDER BY application_name) "
-    "FROM pg_stat_replication WHERE usename = '" AGENT_REPLICA_ROLE "' AND state <> 'backup') "
+    "FROM pg_stat_replication WHERE usename = '" AGENT_REPLICA_ROLE "' AND state <> 'backup'), "
+    "(SELECT last_failed_wal || ' ' || (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready') "
+    "FROM pg_stat_archiver WHERE NOT r AND last_failed_time > coalesce(last_archived_time, '-infinity')) "
     "FROM p";
 
 struct prober {
@@ -48,6 +51,9 @@ struct prober {
     struct pg *c;
     int64_t connected_start_s; /* of the postmaster the connection belongs to */
     unsigned look;
+    /* Streams when seen twice: one whose WAL the primary lacks says so for a moment, too, before it is turned away. */
+    int64_t receiver; /* pid of the WAL receiver */
+    bool looks_soon;
     pid_t writer; /* outstanding write probe */
     int writer_fd;
     int64_t writer_deadline_ns;
@@ -109,9 +115,23 @@ static void take_replication(struct board *b, str text)
     b->replication = v;
 }
 
+/* "000000010000000000000007 12": what fails, and how many files wait. */
+static void take_archive(struct board *b, str text)
+{
+    str file, count;
+    (void)str_cut(text, ' ', &file, &count);
+    b->archive_waiting = 0;
+    (void)str_to_i64(count, &b->archive_waiting);
+    (void)snprintf(b->archive_failing, sizeof(b->archive_failing), "%.*s", STR_ARG(file));
+}
+
 static void take_result(struct prober *p, struct arena *a, const struct pg_rows *rows)
 {
     struct agent *ag = p->ag;
+    int64_t receiver = int_cell(rows, 5);
+    bool is_steady = receiver != 0 && receiver == p->receiver;
+    p->looks_soon = receiver != p->receiver;
+    p->receiver = receiver;
     pthread_mutex_lock(&ag->lock);
     struct board *b = &ag->board;
     /* A server that was stopped or promoted meanwhile: the worker knows better. */
@@ -121,7 +141,7 @@ static void take_result(struct prober *p, struct arena *a, const struct pg_rows 
         take_lsn(rows, 2, &b->flush_lsn);
         take_lsn(rows, 3, &b->replay_lsn);
         b->timeline = int_cell(rows, 4);
-        b->streaming = pg_is_true(rows, 0, 5);
+        b->streaming = is_steady;
         b->lag_seconds = seconds_cell(a, rows, 6);
         b->sessions = int_cell(rows, 7);
         str version, packager;
@@ -130,6 +150,7 @@ static void take_result(struct prober *p, struct arena *a, const struct pg_rows 
         (void)snprintf(b->system_identifier, sizeof(b->system_identifier), "%.*s", STR_ARG(pg_cell(rows, 0, 9)));
         take_pending(b, pg_cell(rows, 0, 10));
         take_replication(b, pg_cell(rows, 0, 11));
+        take_archive(b, pg_cell(rows, 0, 12));
         b->health_ok = true;
         b->health_error[0] = '\0';
     }
@@ -165,6 +186,7 @@ static void look(struct prober *p)
     pthread_mutex_unlock(&ag->lock);
     if (!is_ready || started_at_s != p->connected_start_s)
         drop(p);
+    p->looks_soon = false;
     if (!is_ready)
         return;
     CLEANUP(arena_freep) struct arena *a = arena_new();
@@ -187,20 +209,29 @@ static void look(struct prober *p)
 
 /* ---- the disk ------------------------------------------------------------------------------------------------ */
 
-/* Between fork and _exit only system calls: other threads may hold any lock. */
+/*
+ * Between fork and _exit only system calls: other threads may hold any lock. It keeps nothing of ours open, the lock of
+ * the folder least of all: one that hangs in the disk would hold it long after us.
+ */
+static NORETURN void write_and_tell(const char *path, int tell)
+{
+    static const char bytes[512];
+    if (dup2(tell, 0) == 0)
+        (void)close_range(1, ~0u, 0);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0 && pwrite(fd, bytes, sizeof(bytes), 0) == (ssize_t)sizeof(bytes) && fdatasync(fd) == 0)
+        (void)!write(0, "k", 1);
+    _exit(0);
+}
+
 static void start_writer(struct prober *p, const char *path)
 {
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) != 0)
         return;
     pid_t pid = fork();
-    if (pid == 0) {
-        static const char bytes[512];
-        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-        if (fd >= 0 && pwrite(fd, bytes, sizeof(bytes), 0) == (ssize_t)sizeof(bytes) && fdatasync(fd) == 0)
-            (void)!write(fds[1], "k", 1);
-        _exit(0);
-    }
+    if (pid == 0)
+        write_and_tell(path, fds[1]);
     (void)close(fds[1]);
     if (pid < 0) {
         (void)close(fds[0]);
@@ -215,6 +246,7 @@ static void note_write(struct prober *p, bool ok)
 {
     pthread_mutex_lock(&p->ag->lock);
     p->ag->board.write_probe_ok = ok;
+    p->ag->board.write_probe_failed = !ok;
     pthread_mutex_unlock(&p->ag->lock);
 }
 
@@ -245,6 +277,7 @@ static void probe_disk(struct prober *p)
         start_writer(p, path);
     }
     volume_look(ag);
+    logs_look(ag);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------------------ */
@@ -254,7 +287,7 @@ static void wait_next(struct prober *p)
     struct agent *ag = p->ag;
     struct pollfd fds[] = { { .fd = ag->probe_fd, .events = POLLIN },
                             { .fd = p->writer ? p->writer_fd : -1, .events = POLLIN } };
-    int64_t deadline_ns = deadline_in_ms(AGENT_HEARTBEAT_MS);
+    int64_t deadline_ns = deadline_in_ms(p->looks_soon ? AGAIN_MS : AGENT_HEARTBEAT_MS);
     while (!deadline_has_passed(deadline_ns) && !atomic_load(&ag->is_ending)) {
         fds[1].fd = p->writer ? p->writer_fd : -1;
         (void)poll(fds, ARRAY_LEN(fds), deadline_left_ms(deadline_ns));

@@ -101,13 +101,14 @@ bool position_ask(struct agent *ag, uint64_t *ret, bool *ret_is_all)
     return lsn_parse(pg_cell(&rows, 0, 1), ret);
 }
 
-bool control_refresh(struct agent *ag)
+int control_refresh(struct agent *ag, struct error *err)
 {
     if (ag->has_control)
-        return true;
-    struct error err;
-    if (!ag->durable.has_data || control_read(ag, &ag->control, &err) != 0)
-        return false;
+        return 0;
+    int r = ag->durable.has_data ? control_read(ag, &ag->control, err)
+                                 : error_set(err, ERRC_NOT_FOUND, "there are no data here");
+    if (r != 0)
+        return r;
     ag->has_control = true;
     pthread_mutex_lock(&ag->lock);
     (void)snprintf(ag->board.system_identifier, sizeof(ag->board.system_identifier), "%s",
@@ -115,14 +116,14 @@ bool control_refresh(struct agent *ag)
     if (ag->pm.pid == 0)
         ag->board.timeline = control_wal_timeline(ag, ag->control.timeline);
     pthread_mutex_unlock(&ag->lock);
-    return true;
+    return 0;
 }
 
 /* Of a server that is down: what its files say; of one that crashed, at least what it said last. */
 static uint64_t stopped_position(struct agent *ag, uint64_t last_word, bool *ret_clean)
 {
     *ret_clean = false;
-    if (!control_refresh(ag))
+    if (control_refresh(ag, NULL) != 0)
         return last_word;
     uint64_t lsn = ag->control.checkpoint;
     *ret_clean = control_is_clean_primary(&ag->control) && control_checkpoint_end(ag, &ag->control, &lsn, NULL) == 0;
@@ -147,6 +148,8 @@ void report_fill(struct agent *ag, struct arena *a, struct agent_report *ret)
     if (!ag->durable.has_data)
         return;
     bool is_all = false;
+    if (ag->pm.pid == 0 && control_refresh(ag, NULL) != 0)
+        ret->usable = false; /* what cannot be read cannot be started either */
     if (ag->pm.pid == 0) {
         lsn = stopped_position(ag, lsn, &ret->clean_shutdown);
         is_all = ret->clean_shutdown;
@@ -156,7 +159,7 @@ void report_fill(struct agent *ag, struct arena *a, struct agent_report *ret)
     /* Less than what it confirmed would let another one be chosen that lacks a commit (25): it counts once it has
      * replayed what it has, see `hold`. */
     ret->usable = ret->usable && is_all;
-    ret->timeline = control_wal_timeline(ag, control_refresh(ag) ? ag->control.timeline : timeline);
+    ret->timeline = control_wal_timeline(ag, control_refresh(ag, NULL) == 0 ? ag->control.timeline : timeline);
     ret->wal_term = state_term_of(&ag->durable, ret->timeline);
     ret->flush_lsn = lsn_format(a, lsn);
     ret->system_identifier = ag->has_control ? arena_str(a, str_from(ag->control.system_identifier)) : S("");
@@ -167,9 +170,9 @@ void report_fill(struct agent *ag, struct arena *a, struct agent_report *ret)
 static int start_frozen(struct agent *ag, struct error *err)
 {
     bool changed;
-    if (!control_refresh(ag))
-        return error_set(err, ERRC_INTERNAL, "pg_control cannot be read");
-    int r = history_prune(ag, control_wal_timeline(ag, ag->control.timeline), err);
+    int r = control_refresh(ag, err);
+    if (r == 0)
+        r = history_prune(ag, control_wal_timeline(ag, ag->control.timeline), err);
     if (r == 0)
         r = conf_write(ag, CONF_FROZEN, &changed, err);
     if (r == 0)
@@ -208,17 +211,24 @@ static int wait_promoted(struct agent *ag, struct pg *c, int64_t *ret_timeline, 
             return 0;
         if (deadline_has_passed(deadline_ns))
             return error_set(err, ERRC_TIMEOUT, "the promotion does not end");
-        if (!pause_ms(ag, PROMOTE_POLL_MS))
+        struct pollfd fds[] = { { .fd = ag->pm.pid_fd, .events = POLLIN }, { .fd = ag->wake_fd, .events = POLLIN } };
+        (void)poll(fds, ARRAY_LEN(fds), PROMOTE_POLL_MS);
+        if (fds[0].revents)
             return error_set(err, ERRC_UNAVAILABLE, "PostgreSQL died in the promotion");
+        if (fds[1].revents)
+            commands_run(ag);
+        if (!ag->pm.is_promoting)
+            return error_set(err, ERRC_CANCELLED, "a higher term ended the promotion");
     }
 }
 
 static int promote_running(struct agent *ag, struct error *err)
 {
     CLEANUP(pg_closep) struct pg *c = NULL;
-    int64_t own = control_wal_timeline(ag, control_refresh(ag) ? ag->control.timeline : 0);
     bool changed;
-    int r = history_skip(ag, own, ag->durable.granted_timeline, err);
+    int r = control_refresh(ag, err);
+    if (r == 0)
+        r = history_skip(ag, control_wal_timeline(ag, ag->control.timeline), ag->durable.granted_timeline, err);
     /* Also the names of the synchronous standbys: no commit of this term without them. */
     if (r == 0)
         r = conf_write(ag, CONF_PRIMARY, &changed, err);
@@ -228,8 +238,9 @@ static int promote_running(struct agent *ag, struct error *err)
         return r;
     postgres_reload(ag);
     ag->is_frozen = false; /* from here on it may begin to take writes */
-    r = request_promotion(ag, err);
     int64_t timeline = 0;
+    ag->pm.is_promoting = true;
+    r = request_promotion(ag, err);
     if (r == 0)
         r = wait_promoted(ag, c, &timeline, err);
     if (r == 0 && timeline != ag->durable.granted_timeline)
@@ -238,22 +249,44 @@ static int promote_running(struct agent *ag, struct error *err)
     return r;
 }
 
+int promote_undo(struct agent *ag, struct error *err)
+{
+    int64_t timeline = ag->durable.granted_timeline;
+    if (!ag->durable.granted || timeline == 0)
+        return 0;
+    if (ag->pm.is_promoting) {
+        int r = postgres_stop(ag, STOP_IMMEDIATE, 0, err);
+        if (r != 0)
+            return r;
+    }
+    if (ag->pm.pid != 0)
+        return 0;
+    int r = control_refresh(ag, err);
+    /* From the end-of-recovery record on pg_control knows the timeline, and only then anything is written on it. */
+    return r != 0 || ag->control.timeline >= timeline ? r : history_forget(ag, timeline, err);
+}
+
 int promote_run(struct agent *ag, struct error *err)
 {
     int64_t began_ns = clock_monotonic_ns();
-    int r = 0;
-    if (ag->pm.pid == 0)
+    int r = promote_undo(ag, err);
+    if (r == 0 && ag->pm.pid == 0)
         r = start_frozen(ag, err);
-    else if (!ag->pm.is_ready)
+    else if (r == 0 && !ag->pm.is_ready)
         r = postgres_wait_ready(ag, deadline_in_ms(START_MS), err);
-    else
+    else if (r == 0)
         r = freeze_run(ag, deadline_in_ms(QUERY_MS), err);
     if (r == 0 && ag->pm.pid == 0) /* freezing meant stopping */
         r = start_frozen(ag, err);
     if (r == 0)
         r = promote_running(ag, err);
+    /* It must not become writable later, when nobody looks. */
+    struct error why;
+    if (r != 0 && ag->pm.is_promoting && postgres_stop(ag, STOP_IMMEDIATE, 0, &why) != 0)
+        log_error("PostgreSQL is not stopped after its promotion failed", LOG_ERROR(&why));
     if (r != 0)
         return r;
+    ag->pm.is_promoting = false;
     ag->pm.as_standby = false;
     ag->is_frozen = false;
     pthread_mutex_lock(&ag->lock);

@@ -37,19 +37,29 @@ static int checkpoint_source(struct agent *ag, const struct json *source, struct
     return r;
 }
 
+static void want_copy(struct agent *ag, const char *why)
+{
+    ag->must_copy = true;
+    (void)snprintf(ag->copy_why, sizeof(ag->copy_why), "%s", why);
+}
+
 /* A standby that crashed is brought to a clean end first: single-user recovery cannot do that. */
 static int settle_standby(struct agent *ag, struct error *err)
 {
-    if (!control_refresh(ag))
-        return error_set(err, ERRC_INTERNAL, "pg_control cannot be read");
-    if (strcmp(ag->control.state, "in archive recovery") != 0)
-        return 0;
-    int r = history_prune(ag, control_wal_timeline(ag, ag->control.timeline), err);
+    int r = control_refresh(ag, err);
+    if (r != 0 || strcmp(ag->control.state, "in archive recovery") != 0)
+        return r;
+    r = history_prune(ag, control_wal_timeline(ag, ag->control.timeline), err);
     if (r == 0)
         r = postgres_start(ag, true, err);
     if (r == 0)
         r = postgres_wait_ready(ag, deadline_in_ms(START_MS), err);
+    bool has_ended = r == ERRC_CANCELLED && ag->pm.pid != 0; /* by itself: nobody ordered it */
     int stopped = postgres_stop(ag, STOP_FAST, STOP_MS, r == 0 ? err : NULL);
+    if (has_ended) {
+        want_copy(ag, "the standby cannot be brought to a clean end for pg_rewind");
+        return error_set(err, ERRC_UNAVAILABLE, "PostgreSQL does not start for it");
+    }
     return r != 0 ? r : stopped;
 }
 
@@ -94,18 +104,17 @@ int rewind_run(struct agent *ag, const struct json *source, struct error *err)
     if (r == 0)
         r = settle_standby(ag, err);
     if (r == 0)
-        r = unusable_until_caught_up(ag, source, true, err);
+        r = unusable_until_caught_up(ag, source, err);
     if (r == 0)
         r = remove_signals(ag, err);
     if (r != 0)
         return error_wrap(err, r, "rewinding");
     r = rewind_child(ag, source, err);
     ag->has_control = false;
-    if (r == ERRC_CANCELLED)
-        return r;
+    /* Half rewound, it has lost what a second attempt would have to read: only a copy helps, whatever ended it. */
     if (r != 0) {
-        ag->must_copy = true;
-        return error_wrap(err, r, "rewinding");
+        want_copy(ag, "pg_rewind failed");
+        return r == ERRC_CANCELLED ? r : error_wrap(err, r, "rewinding");
     }
     struct durable next = ag->durable;
     next.rewinding = false;

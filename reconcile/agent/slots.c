@@ -25,6 +25,16 @@ static bool is_there(const struct pg_rows *rows, str slot)
     return false;
 }
 
+static int renew(struct pg *c, struct arena *a, str slot, int64_t deadline_ns, struct error *err)
+{
+    const char *params[] = { slot.ptr, NULL };
+    log_warn("a replication slot has lost its WAL and is made anew", LOG_STR("slot", slot));
+    int r = pg_query(c, a, "SELECT pg_drop_replication_slot($1)", params, deadline_ns, NULL, err);
+    return r == 0
+               ? pg_query(c, a, "SELECT pg_create_physical_replication_slot($1, true)", params, deadline_ns, NULL, err)
+               : r;
+}
+
 int slots_ensure(struct agent *ag, struct error *err)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
@@ -34,9 +44,13 @@ int slots_ensure(struct agent *ag, struct error *err)
     int r = pg_connect_local(ag, "postgres", deadline_ns, &c, err);
     if (r == 0)
         r = pg_query(c, a,
-                     "SELECT slot_name, active FROM pg_replication_slots "
+                     "SELECT slot_name, active, coalesce(wal_status = 'lost', false) FROM pg_replication_slots "
                      "WHERE slot_type = 'physical' AND slot_name LIKE 'pgi\\_%'",
                      NULL, deadline_ns, &rows, err);
+    /* One that has lost its WAL never serves again: its instance needs a new one, to be copied anew if nothing else. */
+    for (size_t i = 0; r == 0 && i < rows.rows; i++)
+        if (pg_is_true(&rows, i, 2) && is_wanted(ag, a, pg_cell(&rows, i, 0)))
+            r = renew(c, a, pg_cell(&rows, i, 0), deadline_ns, err);
     for (size_t i = 0; r == 0 && i < json_count(ag->config.slots); i++) {
         const char *params[] = { conf_slot_name(a, json_str(json_item(ag->config.slots, i))).ptr, NULL };
         if (!is_there(&rows, str_from(params[0])))
@@ -94,7 +108,8 @@ int slots_advance(struct agent *ag, struct error *err)
     if (r == 0)
         r = pg_query(c, a,
                      "SELECT slot_name, restart_lsn, pg_last_wal_replay_lsn() FROM pg_replication_slots "
-                     "WHERE slot_type = 'physical' AND slot_name LIKE 'pgi\\_%' AND NOT active",
+                     "WHERE slot_type = 'physical' AND slot_name LIKE 'pgi\\_%' AND NOT active "
+                     "AND restart_lsn IS NOT NULL",
                      NULL, deadline_ns, &own, err);
     for (size_t i = 0; r == 0 && i < own.rows; i++) {
         uint64_t target = target_of(&primary, pg_cell(&own, i, 0)), at = 0, replayed = 0;

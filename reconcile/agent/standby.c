@@ -19,10 +19,11 @@
 static int start(struct agent *ag, enum conf_role role, struct error *err)
 {
     bool changed;
-    if (!control_refresh(ag))
-        return error_set(err, ERRC_UNAVAILABLE, "pg_control cannot be read");
+    int r = control_refresh(ag, err);
+    if (r != 0)
+        return r;
     board_say(ag, AGENT_STARTING, "starting as standby");
-    int r = history_prune(ag, control_wal_timeline(ag, ag->control.timeline), err);
+    r = history_prune(ag, control_wal_timeline(ag, ag->control.timeline), err);
     if (r == 0)
         r = conf_write(ag, role, &changed, err);
     if (r == 0)
@@ -54,10 +55,9 @@ static int note_followed(struct agent *ag, struct error *err)
 /* Down: decides between copy, rewind and start. */
 static int bring_up(struct agent *ag, const struct json *source, struct error *err)
 {
-    if (!ag->durable.has_data || ag->must_copy)
+    /* A rewind that was interrupted has overwritten WAL that a second one would need to find all changed pages. */
+    if (!ag->durable.has_data || ag->must_copy || ag->durable.rewinding)
         return join_copy(ag, source, err);
-    if (ag->durable.rewinding)
-        return rewind_run(ag, source, err);
     struct error why = { 0 };
     /* Also "no rewind required" leaves a primary's pg_control behind, which would be looked at again. */
     enum follow_verdict verdict = ag->is_rewound ? FOLLOW_OK : follow_check(ag, source, &why);
@@ -126,12 +126,12 @@ static void housekeeping(struct agent *ag)
         return;
     ag->housekeeping_ns = deadline_in_ms(HOUSEKEEPING_MS);
     struct error err;
-    if (slots_advance(ag, &err) != 0)
+    if (slots_ensure(ag, &err) != 0 || slots_advance(ag, &err) != 0)
         log_debug("slots not advanced", LOG_ERROR(&err));
     backup_push_leftovers(ag);
 }
 
-static int maintain(struct agent *ag, int64_t *ret_wait_ms, struct error *err)
+static int maintain(struct agent *ag, const struct json *source, int64_t *ret_wait_ms, struct error *err)
 {
     bool changed;
     int r = conf_write(ag, CONF_STANDBY, &changed, err);
@@ -153,14 +153,17 @@ static int maintain(struct agent *ag, int64_t *ret_wait_ms, struct error *err)
     r = note_usable(ag, &b, err);
     if (b.streaming) {
         ag->lost_ns = 0;
+        ag->gap_text[0] = '\0';
         housekeeping(ag);
     } else if (ag->lost_ns == 0) {
         ag->lost_ns = deadline_in_ms(RECHECK_MS);
     } else if (deadline_has_passed(ag->lost_ns)) {
         ag->lost_ns = 0;
         ag->followed_term = 0; /* looks at the primary's history again */
+        if (r == 0 && gap_look(ag, source))
+            return postgres_stop(ag, STOP_FAST, STOP_PATIENCE_MS, err);
     }
-    board_say(ag, AGENT_RUNNING, "%s", b.streaming ? "" : "not streaming");
+    board_say(ag, AGENT_RUNNING, "%s", b.streaming ? "" : ag->gap_text[0] ? ag->gap_text : "not streaming");
     *ret_wait_ms = b.streaming && ag->durable.usable ? CALM_LOOK_MS : LOOK_MS;
     return r;
 }
@@ -184,5 +187,5 @@ int standby_step(struct agent *ag, int64_t *ret_wait_ms, struct error *err)
         return postgres_wait_ready(ag, deadline_in_ms(START_MS), err);
     if (ag->is_frozen || ag->followed_term != ag->durable.term)
         return follow(ag, source, ret_wait_ms, err);
-    return maintain(ag, ret_wait_ms, err);
+    return maintain(ag, source, ret_wait_ms, err);
 }

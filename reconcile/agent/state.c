@@ -41,6 +41,8 @@ int state_read(struct agent *ag, struct durable *ret, bool *ret_found, struct er
     const struct json *v = NULL;
     if (r == 0)
         r = json_parse(a, text, NULL, &v, err);
+    if (r == 0 && !json_is(v, JSON_OBJECT))
+        r = error_set(err, ERRC_INVALID, "it must be an object");
     if (r != 0)
         return error_wrap(err, r, "state file");
     str cluster = json_str_at(v, "clusterUID"), instance = json_str_at(v, "instance"), need = json_str_at(v, "need");

@@ -20,6 +20,23 @@
 #define RETRY_WAIT_MAX_MS 1000
 #define LOOK_MS 500
 #define HOLD_MS 1000 /* usually somebody was chosen by then */
+#define HOUSEKEEPING_MS 10000
+
+static void ring(int fd)
+{
+    uint64_t one = 1;
+    (void)!write(fd, &one, sizeof(one));
+}
+
+void agent_wake(struct agent *ag)
+{
+    ring(ag->wake_fd);
+}
+
+void agent_probe_now(struct agent *ag)
+{
+    ring(ag->probe_fd);
+}
 
 enum wish { WISH_DOWN, WISH_HOLD, WISH_INITIALIZE, WISH_PRIMARY, WISH_STANDBY };
 
@@ -34,7 +51,9 @@ static enum wish wish_of(const struct agent *ag)
         return WISH_HOLD;
     if (!str_eq(c->primary, ag->boot.instance))
         return WISH_STANDBY;
-    return c->may_initialize && !ag->durable.has_data && !fs_exists(ag->path.pgdata) ? WISH_INITIALIZE : WISH_HOLD;
+    /* A folder without has_data is half of an initdb, or one whose state file was lost: the latter is not usable. */
+    bool is_free = !ag->durable.has_data && (ag->durable.usable || !fs_exists(ag->path.pgdata));
+    return c->may_initialize && is_free ? WISH_INITIALIZE : WISH_HOLD;
 }
 
 /* ---- the primary --------------------------------------------------------------------------------------------- */
@@ -66,13 +85,15 @@ static bool may_start_writable(struct agent *ag, int64_t *ret_wait_ms)
 static int start_primary(struct agent *ag, struct error *err)
 {
     bool changed;
-    if (!ag->durable.has_data || !control_refresh(ag))
-        return error_set(err, ERRC_INVALID, "the data of the primary is missing or broken");
+    int r = ag->durable.has_data ? control_refresh(ag, err)
+                                 : error_set(err, ERRC_INVALID, "the data of the primary is missing");
+    if (r != 0)
+        return r;
     /* Granted, but not promoted yet: pg_control does not know the timeline. */
     if (ag->durable.granted_timeline > ag->control.timeline)
         return promote_run(ag, err);
     board_say(ag, AGENT_STARTING, "starting as primary of term %lld", (long long)ag->durable.term);
-    int r = conf_write(ag, CONF_PRIMARY, &changed, err);
+    r = conf_write(ag, CONF_PRIMARY, &changed, err);
     if (r == 0)
         r = postgres_start(ag, false, err);
     if (r == 0)
@@ -114,8 +135,13 @@ static int maintain_primary(struct agent *ag, struct error *err)
     if (changed)
         postgres_reload(ag);
     backup_retry_repositories(ag);
-    if (ag->ready_term == ag->durable.term && ag->ready_config_version == ag->config.version)
-        return 0;
+    if (ag->ready_term == ag->durable.term && ag->ready_config_version == ag->config.version) {
+        if (!deadline_has_passed(ag->housekeeping_ns))
+            return 0;
+        /* A slot that somebody dropped, or that lost its WAL, would keep its instance away for ever. */
+        ag->housekeeping_ns = deadline_in_ms(HOUSEKEEPING_MS);
+        return slots_ensure(ag, err);
+    }
     r = roles_ensure(ag, err);
     if (r == 0)
         r = slots_ensure(ag, err);
@@ -179,7 +205,7 @@ static int be_down(struct agent *ag, struct error *err)
  */
 static int find_position(struct agent *ag, int64_t *ret_wait_ms, struct error *err)
 {
-    if (!ag->durable.has_data || !ag->durable.usable || ag->durable.rewinding || !control_refresh(ag) ||
+    if (!ag->durable.has_data || !ag->durable.usable || ag->durable.rewinding || control_refresh(ag, NULL) != 0 ||
         control_is_clean_primary(&ag->control))
         return 0;
     if (ag->hold_term != ag->durable.term) {
