@@ -163,17 +163,23 @@ void links__remove(struct links *ls, struct link *l)
     pthread_mutex_unlock(&ls->lock);
 }
 
+/* What PostgreSQL itself is like. */
+static bool server_differs(const struct agent_status *x, const struct agent_status *y)
+{
+    return x->postgres_running != y->postgres_running || x->in_recovery != y->in_recovery ||
+           x->timeline != y->timeline || x->streaming != y->streaming || x->frozen != y->frozen ||
+           x->pending_restart != y->pending_restart || x->write_probe_ok != y->write_probe_ok ||
+           x->health_ok != y->health_ok || !str_eq(x->archive_error, y->archive_error) ||
+           json_count(x->replication) != json_count(y->replication);
+}
+
 bool link__differs(const struct agent_status *x, const struct agent_status *y)
 {
     return x->term != y->term || !str_eq(x->granted_to, y->granted_to) || !str_eq(x->phase, y->phase) ||
            !str_eq(x->message, y->message) || !str_eq(x->progress, y->progress) ||
-           x->config_version != y->config_version || x->postgres_running != y->postgres_running ||
-           x->in_recovery != y->in_recovery || x->usable != y->usable ||
-           !str_eq(x->system_identifier, y->system_identifier) || x->timeline != y->timeline ||
-           x->streaming != y->streaming || x->frozen != y->frozen || !str_eq(x->incarnation, y->incarnation) ||
-           x->pending_restart != y->pending_restart || x->write_probe_ok != y->write_probe_ok ||
-           x->health_ok != y->health_ok || !str_eq(x->last_restart_id, y->last_restart_id) ||
-           !json_equal(x->task, y->task) || json_count(x->replication) != json_count(y->replication);
+           x->config_version != y->config_version || x->usable != y->usable ||
+           !str_eq(x->system_identifier, y->system_identifier) || !str_eq(x->incarnation, y->incarnation) ||
+           !str_eq(x->last_restart_id, y->last_restart_id) || !json_equal(x->task, y->task) || server_differs(x, y);
 }
 
 /* ---- the same command to many -------------------------------------------------------------------------------- */
