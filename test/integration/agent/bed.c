@@ -40,6 +40,14 @@ static void give(struct bed *b, const char *path)
         cr_assert(chown(path, b->uid, b->gid) == 0);
 }
 
+str bed_make_folder(struct bed *b, const char *name)
+{
+    str path = arena_printf(b->arena, "%s/%s", b->dir, name);
+    cr_assert(mkdir(path.ptr, 0700) == 0);
+    give(b, path.ptr);
+    return path;
+}
+
 static int free_port(const char *host)
 {
     struct sockaddr_in at = { .sin_family = AF_INET };
@@ -73,7 +81,9 @@ static void write_bootstrap(struct instance *i)
         JSON_MEMBER("host", json_string(a, str_from(i->host))), JSON_MEMBER("agentPort", json_int(a, i->agent_port)),
         JSON_MEMBER("caPEM", json_string(a, b->ca.certificate_pem)),
         JSON_MEMBER("certificatePEM", json_string(a, pair.certificate_pem)),
-        JSON_MEMBER("privateKeyPEM", json_string(a, pair.private_key_pem)));
+        JSON_MEMBER("privateKeyPEM", json_string(a, pair.private_key_pem)),
+        JSON_MEMBER("postgresBin", b->postgres_bin ? json_string(a, str_from(b->postgres_bin)) : NULL),
+        JSON_MEMBER("logMaxBytes", b->log_max_bytes ? json_int(a, b->log_max_bytes) : NULL));
     const char *path = arena_printf(a, "%s/agent.json", i->dir).ptr;
     CHECK_OK(fs_write_atomic(path, json_text(a, v), 0600, &err), err);
     give(b, path);
@@ -131,6 +141,8 @@ static pid_t read_pid(struct instance *i, const char *name)
 
 void instance_launch(struct instance *i)
 {
+    if (i->bed->postgres_bin || i->bed->log_max_bytes)
+        write_bootstrap(i); /* what the test has asked for since the bed was opened */
     const char *program = getenv("POSTGRES_AGENT");
     cr_assert(program, "POSTGRES_AGENT names the program");
     const char *argv[] = { program, "--data-dir", i->dir, NULL };

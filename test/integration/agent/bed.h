@@ -50,10 +50,14 @@ struct bed {
     bool is_silent; /* answers no heartbeat */
     bool is_initialized;
     const char *sync_names;
+    const char *postgres_bin; /* NULL: Debian's */
+    int64_t log_max_bytes;    /* 0: as the agent has it */
     const struct json *parameters, *repositories;
 };
 
 void bed_open(struct bed *b, size_t instances);
+/* A folder in the bed's that belongs to the instances' user; its path. */
+str bed_make_folder(struct bed *b, const char *name);
 /* Ends every agent and removes the folder. */
 void bed_close(struct bed *b);
 
@@ -63,6 +67,18 @@ void instance_kill_agent(struct instance *i);
 void instance_connect(struct instance *i);
 void instance_configure(struct instance *i);
 void bed_configure_all(struct bed *b);
+
+/* Opens the bed, starts every agent, the first instance as primary, the others as standbys that stream. */
+void bed_bring_up(struct bed *b, size_t count);
+/* The same for a bed that is open already. */
+void bed_start(struct bed *b);
+/* A new agent for one that is dead. */
+void instance_relaunch(struct instance *i);
+/* SIGKILL to the agent and its postmaster. */
+void instance_kill_all(struct instance *i);
+void instance_wait_rows(struct instance *i, const char *wanted);
+/* What stands in "agent.log" or another file of its folder. */
+str instance_log(struct instance *i, const char *name);
 
 /* One command; the answer in the bed's arena. Returns the HTTP code, 0 when there was none. */
 int instance_command(struct instance *i, const char *path, const struct json *body, const struct json **ret);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The leader's side of the bed: streams, heartbeats, configurations, commands. */
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "bed.h"
 #include "harness/check.h"
 #include "json/json_parse.h"
@@ -271,4 +273,59 @@ void instance_promote(struct instance *i, int64_t timeline)
                                                JSON_MEMBER("timeline", json_int(a, timeline))),
                                 &answer);
     cr_assert(code == 200, "%s: promote: %d %.*s", i->name, code, STR_ARG(json_str_at(answer, "message")));
+}
+
+/* ---- what many tests begin with ------------------------------------------------------------------------------ */
+
+void bed_bring_up(struct bed *b, size_t count)
+{
+    bed_open(b, count);
+    bed_start(b);
+}
+
+void bed_start(struct bed *b)
+{
+    for (size_t n = 0; n < b->count; n++) {
+        instance_launch(&b->instances[n]);
+        instance_connect(&b->instances[n]);
+    }
+    bed_configure_all(b);
+    instance_wait(&b->instances[0], "a running primary", is_running_primary, 60000);
+    b->is_initialized = true;
+    for (size_t n = 1; n < b->count; n++)
+        instance_wait(&b->instances[n], "a streaming standby", is_streaming_standby, 60000);
+}
+
+void instance_relaunch(struct instance *i)
+{
+    i->heard_ns = 0;
+    instance_launch(i);
+    instance_connect(i);
+}
+
+void instance_wait_rows(struct instance *i, const char *wanted)
+{
+    int64_t deadline_ns = deadline_in_ms(20000);
+    /* Also the table comes by replication. */
+    static const char sql[] = "SELECT coalesce((SELECT (xpath('/row/c/text()', query_to_xml('SELECT count(*) AS c "
+                              "FROM t', false, true, '')))[1]::text WHERE to_regclass('t') IS NOT NULL), '0')";
+    while (!str_eq_z(instance_sql(i, "app", sql), wanted))
+        cr_assert(!deadline_has_passed(deadline_ns), "%s never has %s rows", i->name, wanted);
+}
+
+str instance_log(struct instance *i, const char *name)
+{
+    struct arena *a = i->bed->arena;
+    struct error err = { 0 };
+    str text;
+    CHECK_OK(fs_read(a, arena_printf(a, "%s/%s", i->dir, name).ptr, 1u << 24, &text, &err), err);
+    return text;
+}
+
+void instance_kill_all(struct instance *i)
+{
+    pid_t postmaster = instance_postmaster(i);
+    instance_kill_agent(i);
+    if (postmaster > 1)
+        (void)kill(postmaster, SIGKILL);
 }

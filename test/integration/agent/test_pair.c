@@ -9,30 +9,6 @@
 #include "bed.h"
 #include "harness/check.h"
 
-static void bring_up(struct bed *b, size_t count)
-{
-    bed_open(b, count);
-    for (size_t n = 0; n < count; n++) {
-        instance_launch(&b->instances[n]);
-        instance_connect(&b->instances[n]);
-    }
-    bed_configure_all(b);
-    instance_wait(&b->instances[0], "a running primary", is_running_primary, 60000);
-    b->is_initialized = true;
-    for (size_t n = 1; n < count; n++)
-        instance_wait(&b->instances[n], "a streaming standby", is_streaming_standby, 60000);
-}
-
-static void wait_rows(struct instance *i, const char *wanted)
-{
-    int64_t deadline_ns = deadline_in_ms(20000);
-    /* Also the table comes by replication. */
-    static const char sql[] = "SELECT coalesce((SELECT (xpath('/row/c/text()', query_to_xml('SELECT count(*) AS c "
-                              "FROM t', false, true, '')))[1]::text WHERE to_regclass('t') IS NOT NULL), '0')";
-    while (!str_eq_z(instance_sql(i, "app", sql), wanted))
-        cr_assert(!deadline_has_passed(deadline_ns), "%s never has %s rows", i->name, wanted);
-}
-
 /* The change of primary as a leader does it; the old primary may be dead. */
 static void change_primary(struct bed *b, struct instance *from, struct instance *to, int64_t timeline)
 {
@@ -57,10 +33,10 @@ static void change_primary(struct bed *b, struct instance *from, struct instance
 Test(agent_pair, a_standby_joins_by_copy_and_streams, .timeout = 200)
 {
     struct bed b;
-    bring_up(&b, 2);
+    bed_bring_up(&b, 2);
     struct instance *p = &b.instances[0], *s = &b.instances[1];
     (void)instance_app_sql(p, "CREATE TABLE t AS SELECT generate_series(1, 10000) AS x");
-    wait_rows(s, "10000");
+    instance_wait_rows(s, "10000");
     struct agent_status st = instance_status(s);
     cr_expect(st.in_recovery && st.usable && st.timeline == 1 && st.wal_term == 1);
     CHECK_STR(instance_sql(p, "postgres", "SELECT application_name || ' ' || state FROM pg_stat_replication"),
@@ -79,28 +55,28 @@ Test(agent_pair, a_standby_joins_by_copy_and_streams, .timeout = 200)
 Test(agent_pair, a_switchover_loses_nothing_and_the_old_primary_comes_back, .timeout = 300)
 {
     struct bed b;
-    bring_up(&b, 2);
+    bed_bring_up(&b, 2);
     struct instance *one = &b.instances[0], *two = &b.instances[1];
     (void)instance_app_sql(one, "CREATE TABLE t AS SELECT generate_series(1, 1000) AS x");
     change_primary(&b, one, two, 7); /* 2 to 6 are skipped */
     CHECK_STR(instance_app_sql(two, "INSERT INTO t VALUES (1); SELECT count(*) FROM t"), "1001");
     instance_wait(one, "a streaming standby", is_streaming_standby, 60000);
-    wait_rows(one, "1001");
+    instance_wait_rows(one, "1001");
     cr_expect(instance_status(one).timeline == 7 && instance_status(one).wal_term == 2);
     change_primary(&b, two, one, 8);
     (void)instance_app_sql(one, "INSERT INTO t VALUES (1)");
     instance_wait(two, "a streaming standby", is_streaming_standby, 60000);
-    wait_rows(two, "1002");
+    instance_wait_rows(two, "1002");
     bed_close(&b);
 }
 
 Test(agent_pair, a_crashed_primary_is_replaced_and_rewound, .timeout = 300)
 {
     struct bed b;
-    bring_up(&b, 2);
+    bed_bring_up(&b, 2);
     struct instance *one = &b.instances[0], *two = &b.instances[1];
     (void)instance_app_sql(one, "CREATE TABLE t AS SELECT generate_series(1, 1000) AS x");
-    wait_rows(two, "1000");
+    instance_wait_rows(two, "1000");
     /* WAL that the standby never gets: its receiver is stopped while the primary writes on. */
     b.term++;
     b.primary = "";
@@ -118,7 +94,7 @@ Test(agent_pair, a_crashed_primary_is_replaced_and_rewound, .timeout = 300)
     (void)instance_app_sql(two, "INSERT INTO t VALUES (1)");
     bed_configure_all(&b);
     instance_wait(one, "a streaming standby", is_streaming_standby, 90000);
-    wait_rows(one, "1001");
+    instance_wait_rows(one, "1001");
     str log;
     struct error err = { 0 };
     CHECK_OK(fs_read(b.arena, arena_printf(b.arena, "%s/agent.log", one->dir).ptr, 1u << 22, &log, &err), err);
@@ -129,7 +105,7 @@ Test(agent_pair, a_crashed_primary_is_replaced_and_rewound, .timeout = 300)
 Test(agent_pair, the_third_follows_the_new_primary_without_a_restart, .timeout = 300)
 {
     struct bed b;
-    bring_up(&b, 3);
+    bed_bring_up(&b, 3);
     struct instance *one = &b.instances[0], *two = &b.instances[1], *three = &b.instances[2];
     (void)instance_app_sql(one, "CREATE TABLE t AS SELECT 1 AS x");
     pid_t before = instance_postmaster(three);
@@ -145,7 +121,7 @@ Test(agent_pair, the_third_follows_the_new_primary_without_a_restart, .timeout =
     instance_wait(two, "the primary", is_running_primary, 30000);
     (void)instance_app_sql(two, "INSERT INTO t VALUES (2)");
     instance_wait(three, "streaming", is_streaming_standby, 30000);
-    wait_rows(three, "2");
+    instance_wait_rows(three, "2");
     cr_expect(instance_postmaster(three) == before, "by reload only");
     /* Decided: a late prepare of this term changes nothing. */
     const struct json *answer = NULL;
@@ -170,7 +146,7 @@ static bool is_not_pending(const struct agent_status *s)
 Test(agent_pair, parameters_apply_by_reload_or_wait_for_one_restart, .timeout = 300)
 {
     struct bed b;
-    bring_up(&b, 1);
+    bed_bring_up(&b, 1);
     struct instance *i = &b.instances[0];
     struct arena *a = b.arena;
     b.parameters = JSON_OBJECT_OF(a, JSON_MEMBER("work_mem", json_string(a, S("7MB"))),
@@ -204,7 +180,7 @@ static bool says_why(const struct agent_status *s)
 Test(agent_pair, a_server_that_cannot_start_says_why_and_recovers_with_a_better_configuration, .timeout = 300)
 {
     struct bed b;
-    bring_up(&b, 1);
+    bed_bring_up(&b, 1);
     struct instance *i = &b.instances[0];
     b.parameters = JSON_OBJECT_OF(b.arena, JSON_MEMBER("shared_buffers", json_string(b.arena, S("lots"))));
     instance_configure(i);
@@ -221,7 +197,7 @@ Test(agent_pair, a_server_that_cannot_start_says_why_and_recovers_with_a_better_
 Test(agent_pair, data_without_its_state_file_counts_for_nothing_and_is_copied_anew, .timeout = 300)
 {
     struct bed b;
-    bring_up(&b, 2);
+    bed_bring_up(&b, 2);
     struct instance *two = &b.instances[1];
     (void)instance_app_sql(&b.instances[0], "CREATE TABLE t AS SELECT 1 AS x");
     /* Promises lost with the state file: what is there counts for nothing (rule 47). */
@@ -231,7 +207,7 @@ Test(agent_pair, data_without_its_state_file_counts_for_nothing_and_is_copied_an
     instance_launch(two);
     instance_connect(two);
     instance_wait(two, "a streaming standby", is_streaming_standby, 60000);
-    wait_rows(two, "1");
+    instance_wait_rows(two, "1");
     str log;
     struct error err = { 0 };
     CHECK_OK(fs_read(b.arena, arena_printf(b.arena, "%s/agent.log", two->dir).ptr, 1u << 22, &log, &err), err);

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the agent writes: PostgreSQL's configuration word by word, its own state, the files of skipped timelines. */
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/fs.h"
+#include "base/strbuf.h"
 #include "harness/check.h"
 #include "harness/temp_dir.h"
 #include "reconcile/agent/agent.h"
@@ -251,4 +256,89 @@ Test(agent_files, a_history_tells_where_an_ancestor_ended)
     cr_expect(history_fork(text, 7, &lsn) && lsn == 0x1000000A0);
     cr_expect(!history_fork(text, 2, &lsn));
     cr_expect(!history_is_comment(text) && history_is_comment(S("# skipped\n\n")) && history_is_comment(S("")));
+}
+
+Test(agent_files, a_timeline_on_which_nothing_was_written_is_forgotten_whole)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    TEMP_DIR(d);
+    struct agent *ag = agent_in(a, d.path);
+    struct error err = { 0 };
+    static const char *const names[] = { "0000000A.history", "0000000A0000000000000003",
+                                         "archive_status/0000000A.history.ready", "000000010000000000000003",
+                                         "00000001.history" };
+    CHECK_OK(fs_mkdir_all(arena_printf(a, "%s/pg_wal/archive_status", ag->path.pgdata).ptr, 0700, &err), err);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        CHECK_OK(fs_write_atomic(arena_printf(a, "%s/pg_wal/%s", ag->path.pgdata, names[i]).ptr, S("x"), 0600, &err),
+                 err);
+    CHECK_OK(history_forget(ag, 10, &err), err);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        cr_expect(has(a, ag, names[i]) == (i >= 3), "%s", names[i]);
+}
+
+/* ---- logs and lines ------------------------------------------------------------------------------------------ */
+
+static str whole(struct arena *a, const char *path)
+{
+    str text;
+    struct error err = { 0 };
+    CHECK_OK(fs_read(a, path, 1u << 24, &text, &err), err);
+    return text;
+}
+
+/* Appends numbered lines as PostgreSQL does, rotating after each hundred; what is kept is the end of all, in order. */
+static void rotate_while_written(const char *dir)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    struct error err = { 0 };
+    const char *path = arena_printf(a, "%s/test.log", dir).ptr;
+    FD_AUTO fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    cr_assert(fd >= 0);
+    STRBUF_AUTO all = STRBUF_INIT(1u << 24);
+    int64_t cut = 0, sum = 0;
+    for (int i = 0; i < 4000; i++) {
+        str line = arena_printf(a, "line %d of a log that is rotated again and again\n", i);
+        strbuf_add(&all, line);
+        CHECK_OK(fs_write_all(fd, line, &err), err);
+        if (i % 100 == 99) {
+            CHECK_OK(logs_rotate(path, 16384, &cut, &err), err);
+            sum += cut;
+        }
+    }
+    cr_assert(sum > 0);
+    struct stat st;
+    cr_assert(stat(path, &st) == 0 && st.st_size < 16384 + 8192, "%lld", (long long)st.st_size);
+    cr_expect(!fs_exists(arena_printf(a, "%s.4", path).ptr));
+    str kept = arena_printf(a, "%.*s%.*s%.*s%.*s", STR_ARG(whole(a, arena_printf(a, "%s.3", path).ptr)),
+                            STR_ARG(whole(a, arena_printf(a, "%s.2", path).ptr)),
+                            STR_ARG(whole(a, arena_printf(a, "%s.1", path).ptr)), STR_ARG(whole(a, path)));
+    cr_expect(str_has_suffix(strbuf_str(&all), kept), "the parts follow on each other");
+    cr_assert(stat(arena_printf(a, "%s.1", path).ptr, &st) == 0 && (st.st_mode & 0777) == 0600);
+}
+
+Test(agent_files, a_log_is_cut_where_it_lies_and_nothing_between_its_parts_is_lost)
+{
+    TEMP_DIR(d);
+    rotate_while_written(d.path);
+}
+
+Test(agent_files, a_log_is_cut_also_where_the_file_system_takes_no_head_away)
+{
+    char dir[] = "/dev/shm/logs.XXXXXX"; /* tmpfs has no FALLOC_FL_COLLAPSE_RANGE */
+    if (!mkdtemp(dir))
+        cr_skip_test("no /dev/shm");
+    rotate_while_written(dir);
+    struct error err = { 0 };
+    CHECK_OK(fs_remove_all(dir, &err), err);
+}
+
+Test(agent_files, a_backups_progress_is_read_from_pgbackrests_lines)
+{
+    cr_expect(
+        backup_percent(S("2026-11-23 17:00:00.000 P01 DETAIL: backup file /d/base/5/1255 (768KB, 41.07%) checksum "
+                         "0a")) == 41);
+    cr_expect(backup_percent(S("P01 DETAIL: backup file /d/x (8KB, 100.00%) checksum 0a")) == 100);
+    cr_expect(backup_percent(S("P00   INFO: backup start archive = 000000010000000000000002")) == -1);
+    cr_expect(backup_percent(S("P01 DETAIL: backup file /d/x (0B, 7.00%)")) == -1);
+    cr_expect(backup_percent(S("")) == -1);
 }
