@@ -83,27 +83,50 @@ bench_get() {
   server_stop
 }
 
-# Ours and the bare loop take turns, so that both have the same disk and the same neighbours.
+# median, least and greatest of the numbers given, one a line.
+spread() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)], v[1], v[NR] }'; }
+
+# Ours and the bare loop take turns, so that both have the same disk and the same neighbours: a ratio for each pair of short
+# runs, and their median. The load runs on the same cores as the server; the bare loop has them for itself.
 bench_create() {
-  local n round sum count was_sum was_count batch ours=0 bare=0 cpu=0 rates='' rounds=3
-  n=$(scaled 8000)
+  local n round rounds=9 sum count was_sum was_count ours batch ratios='' cpus='' clients='' bares='' rates=''
+  local ratio ratio_least ratio_most cpu client bare
+  n=$(scaled 4000)
   part create
   server_start --controllers=
   load create "$clusters" 500 4 16 900000
-  heading "durable CREATE of 1.4 KB objects, 64 in flight"
+  heading "durable CREATE of 1.4 KB objects, 64 in flight ($rounds pairs of runs)"
   for ((round = 0; round < rounds; round++)); do
     read -r was_sum was_count < <(batches)
     load create "$clusters" "$n" 4 16 $((round * n))
-    ours=$(calc "$ours + $n / ${got[per_s]}" 4) cpu=$(calc "$cpu + ${got[cpu_us]} / $rounds") rates+="${got[per_s]} "
+    ours=${got[per_s]} cpus+="${got[cpu_us]}"$'\n' clients+="${got[client_us]}"$'\n'
     read -r sum count < <(batches)
     batch=$(calc "($sum - $was_sum) / ($count - $was_count)" 1)
-    measure bench_store bare "$n" "$batch"
-    bare=$(calc "$bare + $n / ${got[per_s]}" 4)
-    rates+="(bare ${got[per_s]}, batches of $batch) "
+    measure bench_store bare "$n" "$batch" "${got[bytes]}"
+    bares+="${got[cpu_us]}"$'\n' ratios+=$(calc "100 * $ours / ${got[per_s]}" 1)$'\n'
+    rates+="$ours/${got[per_s]}/$batch "
   done
-  row "rate against a bare SQLite loop, equal batches" "$(calc "100 * $bare / $ours" 0)" "%" ">= 60" "per s: $rates"
-  row "CPU" "$cpu" "us CPU" "<= 120" "Go: 1475 us"
+  read -r ratio ratio_least ratio_most < <(printf %s "$ratios" | spread)
+  read -r cpu _ < <(printf %s "$cpus" | spread)
+  read -r client _ < <(printf %s "$clients" | spread)
+  read -r bare _ < <(printf %s "$bares" | spread)
+  row "rate against a bare SQLite loop, equal batches" "$ratio" "%" ">= 60" "$ratio_least to $ratio_most; per s/bare/batch: $rates"
+  row "CPU" "$cpu" "us CPU" "<= 120" "of it bare SQLite $bare us; beside it on the same $(nproc) CPUs the load: $client us; Go: 1475 us"
+  bench_other_writes "$n"
   server_stop
+}
+
+# What bench_create made is changed and removed.
+bench_other_writes() {
+  local n=$1
+  load patch "$clusters" "$n" 4 16
+  row "PATCH of an annotation" "${got[cpu_us]}" "us CPU" - "${got[per_s]}/s, p50 ${got[p50_ms]} ms"
+  load delete "$clusters" "$n" 4 16
+  row "DELETE" "${got[cpu_us]}" "us CPU" - "${got[per_s]}/s, p50 ${got[p50_ms]} ms"
+  load create "$clusters" $((n / 4)) 1 1
+  row "CREATE, one in flight: p50" "${got[p50_ms]}" ms - "p99 ${got[p99_ms]} ms, ${got[cpu_us]} us CPU"
+  measure bench_store bare $((n / 4)) 1 "${got[bytes]}"
+  row "… a bare SQLite loop, one a transaction: mean" "$(calc "1000 / ${got[per_s]}" 3)" ms - ""
 }
 
 bench_list() {

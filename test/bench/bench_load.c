@@ -4,11 +4,13 @@
  * name=value pairs.
  *
  *   bench_load ADDRESS PORT PKI PID requests PATH COUNT CONNS STREAMS [gzip]
- *   bench_load ADDRESS PORT PKI PID create PATH COUNT CONNS STREAMS [FIRST]
+ *   bench_load ADDRESS PORT PKI PID create|patch|delete PATH COUNT CONNS STREAMS [FIRST]
  *   bench_load ADDRESS PORT PKI PID watch PATH CONNS STREAMS ROUNDS
  *   bench_load ADDRESS PORT PKI PID print PATH
  *
- * PKI is a folder with ca.crt, admin.crt and admin.key. create posts PostgresClusters of about 1.4 KB (as stored).
+ * PKI is a folder with ca.crt, admin.crt and admin.key. create posts PostgresClusters of about 1.4 KB (as stored),
+ * patch changes an annotation of each, delete removes them. client_us is what the load itself cost, on the same
+ * machine.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,8 +33,11 @@ struct load {
     const char *pid, *path;
     size_t conns, streams;
     size_t wanted, begun, ended;
-    bool is_create, is_done;
+    const struct change *change; /* what is sent; NULL: reads */
+    bool is_done;
     size_t first; /* number of the first object */
+    struct h2_stream *all;
+    struct arena **arenas; /* of each stream's request: the load must not grow while it is measured */
     int64_t *latency_ns;
     struct arena *arena;
 };
@@ -80,13 +85,40 @@ static const char *cluster_json(struct arena *a, size_t n)
         .ptr;
 }
 
+static const char *annotation_json(struct arena *a, size_t n)
+{
+    return arena_printf(a, "{\"metadata\":{\"annotations\":{\"changed\":\"%zu\"}}}", n).ptr;
+}
+
+static const struct change {
+    const char *name, *method, *content_type;
+    int status;
+    bool is_named;                                  /* the path names the object */
+    const char *(*body)(struct arena *a, size_t n); /* NULL: none */
+} changes[] = {
+    { "create", "POST", "application/json", 201, false, cluster_json },
+    { "patch", "PATCH", "application/merge-patch+json", 200, true, annotation_json },
+    { "delete", "DELETE", NULL, 200, true, NULL },
+};
+
+static const struct change *find_change(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++)
+        if (strcmp(changes[i].name, name) == 0)
+            return &changes[i];
+    return NULL;
+}
+
 static void begin(struct load *l, struct h2_conn *c, struct h2_stream *s)
 {
-    if (l->is_create) {
-        s->body = cluster_json(l->arena, l->first + l->begun);
-        s->body_len = strlen(s->body);
+    size_t n = l->first + l->begun++;
+    if (l->change) {
+        struct arena *a = l->arenas[s - l->all];
+        arena_clear(a);
+        s->body = l->change->body ? l->change->body(a, n) : NULL;
+        s->body_len = s->body ? strlen(s->body) : 0;
+        s->path = l->change->is_named ? arena_printf(a, "%s/bench-%06zu", l->path, n).ptr : l->path;
     }
-    l->begun++;
     h2_send(c, s);
 }
 
@@ -129,25 +161,33 @@ static void measure(struct load *l, size_t count, const char *accept_encoding)
     for (size_t i = 0; i < l->conns; i++)
         conns[i] = h2_connect(l->h);
     for (size_t i = 0; i < l->conns * l->streams; i++)
-        streams[i] = (struct h2_stream) { .method = l->is_create ? "POST" : "GET",
+        streams[i] = (struct h2_stream) { .method = l->change ? l->change->method : "GET",
                                           .path = l->path,
                                           .accept = "application/json",
                                           .accept_encoding = accept_encoding,
-                                          .content_type = l->is_create ? "application/json" : NULL,
-                                          .wanted_status = l->is_create ? 201 : 200,
+                                          .content_type = l->change ? l->change->content_type : NULL,
+                                          .wanted_status = l->change ? l->change->status : 200,
                                           .on_end = on_end,
                                           .self = l };
+    l->all = streams;
+    l->arenas = mem_array_of(struct arena *, l->conns * l->streams);
+    for (size_t i = 0; i < l->conns * l->streams; i++)
+        l->arenas[i] = arena_new();
     l->latency_ns = mem_array_of(int64_t, count);
-    if (!l->is_create) /* warm */
+    if (!l->change) /* warm */
         run(l, conns, streams, count / 10 + 1);
-    int64_t begun = clock_monotonic_ns(), cpu = server_cpu_ns(l);
+    int64_t begun = clock_monotonic_ns(), cpu = server_cpu_ns(l), own = clock_process_cpu_ns();
     run(l, conns, streams, count);
     double seconds = (double)(clock_monotonic_ns() - begun) / (double)NS_PER_S;
     double cpu_us = (double)(server_cpu_ns(l) - cpu) / 1000 / (double)count;
+    double client_us = (double)(clock_process_cpu_ns() - own) / 1000 / (double)count;
     qsort(l->latency_ns, count, sizeof(int64_t), compare);
-    (void)printf("count=%zu per_s=%.0f cpu_us=%.2f p50_ms=%.3f p99_ms=%.3f bytes=%zu rss_kib=%.0f\n", count,
-                 (double)count / seconds, cpu_us, percentile_ms(l, 50), percentile_ms(l, 99), streams[0].received,
-                 resident_kib(l));
+    (void)printf("count=%zu per_s=%.0f cpu_us=%.2f client_us=%.2f p50_ms=%.3f p99_ms=%.3f bytes=%zu rss_kib=%.0f\n",
+                 count, (double)count / seconds, cpu_us, client_us, percentile_ms(l, 50), percentile_ms(l, 99),
+                 streams[0].received, resident_kib(l));
+    for (size_t i = 0; i < l->conns * l->streams; i++)
+        arena_free(l->arenas[i]);
+    mem_free(l->arenas);
     mem_free(l->latency_ns);
     mem_free(streams);
 }
@@ -334,10 +374,10 @@ static void run_load(struct load *l, int argc, char **argv)
         watch(l, number(argv[9]));
         return;
     }
-    l->is_create = strcmp(argv[5], "create") == 0;
-    if (l->is_create && argc > 10)
+    l->change = find_change(argv[5]);
+    if (l->change && argc > 10)
         l->first = number(argv[10]);
-    measure(l, number(argv[7]), !l->is_create && argc > 10 ? argv[10] : NULL);
+    measure(l, number(argv[7]), !l->change && argc > 10 ? argv[10] : NULL);
 }
 
 int main(int argc, char **argv)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bench_store [WRITES]: durable creations of 1.4 KB objects with 64 in flight through a store, against a bare SQLite
- * loop (synchronous FULL, WAL, same table and index, nothing but INSERT) that commits batches of the same average size;
+ * loop (synchronous FULL, WAL, same table, index, keys and values, nothing but INSERT) that commits batches of the same
+ * average size;
  * in turns in one run on one disk, so that the ratio counts and the machine does not. Then how long a store with that
  * many objects takes to open, and what it holds in memory.
  *
- * bench_store bare WRITES BATCH: only the bare loop, for figures of the whole server; its result as name=value pairs.
+ * bench_store bare WRITES BATCH BYTES: only the bare loop, with values of so many bytes, for figures of the whole
+ * server; its result as name=value pairs.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,7 +24,7 @@
 #include "harness/temp_dir.h"
 #include "storage/store.h"
 
-enum { ROUNDS = 3, IN_FLIGHT = 64, VALUE_BYTES = 1400 };
+enum { ROUNDS = 3, IN_FLIGHT = 64, VALUE_BYTES_MAX = 4096, HEAD_BYTES = 150 };
 
 struct figures {
     double seconds, cpu_us; /* of all writes, per write */
@@ -30,7 +32,8 @@ struct figures {
 };
 
 static uint64_t writes = 10000;
-static char pad[VALUE_BYTES];
+static size_t value_bytes = 1400;
+static char pad[VALUE_BYTES_MAX];
 static struct queue *done;
 
 static void on_done(void *self, int result, struct object *object, const struct error *err)
@@ -45,12 +48,12 @@ static str value_of(struct arena *a, uint64_t n)
         a,
         "{\"apiVersion\":\"postgres.example.io/v1\",\"kind\":\"Thing\",\"metadata\":{\"name\":\"t%06" PRIu64
         "\",\"namespace\":\"default\",\"labels\":{\"app\":\"bench\"}},\"spec\":{\"text\":\"%.*s\"}}",
-        n, VALUE_BYTES - 150, pad);
+        n, (int)(value_bytes - HEAD_BYTES), pad);
 }
 
 static str key_of(struct arena *a, uint64_t n)
 {
-    return arena_printf(a, "/postgres.example.io/things/default/t%06" PRIu64, n);
+    return arena_printf(a, "/postgres.example.io/postgresclusters/default/bench-%06" PRIu64, n);
 }
 
 static void send(struct store *store, uint64_t n, void *token)
@@ -130,7 +133,7 @@ static struct figures run_bare(const char *path, double batch)
     CHECK(sqlite3_open(path, &db) == SQLITE_OK);
     exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
              "CREATE TABLE log (revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value TEXT NOT NULL,"
-             " is_delete INTEGER NOT NULL, create_revision INTEGER NOT NULL, old_revision INTEGER NOT NULL);"
+             " is_delete INTEGER NOT NULL, create_revision INTEGER NOT NULL, old_revision INTEGER NOT NULL) STRICT;"
              "CREATE UNIQUE INDEX log_key ON log (key, revision)");
     CHECK(sqlite3_prepare_v2(db, "INSERT INTO log VALUES (?1, ?2, ?3, 0, ?1, 0)", -1, &st, NULL) == SQLITE_OK);
     int64_t begin = clock_monotonic_ns();
@@ -179,7 +182,7 @@ static int show_opening(const char *path)
     CHECK(store_open(&options, &store, &err) == 0);
     double ms = (double)(clock_monotonic_ns() - begin) / (double)NS_PER_MS;
     struct store_list list;
-    store_list(store, a, S("/postgres.example.io/things/"), S(""), 0, &list);
+    store_list(store, a, S("/postgres.example.io/postgresclusters/"), S(""), 0, &list);
     (void)printf("open with %zu objects: %.0f ms, resident %.1f MiB (%.1f before)\n", list.count, ms,
                  (double)resident_kib() / 1024, (double)before / 1024);
     arena_free(TAKE(a));
@@ -227,9 +230,11 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "open") == 0)
         return show_opening(argv[2]);
-    bool is_bare = argc == 4 && strcmp(argv[1], "bare") == 0;
+    bool is_bare = argc == 5 && strcmp(argv[1], "bare") == 0;
     if (argc == 2 || is_bare)
         CHECK(str_to_u64(str_from(argv[argc == 2 ? 1 : 2]), &writes) && writes >= IN_FLIGHT);
+    if (is_bare)
+        CHECK(str_to_u64(str_from(argv[4]), &value_bytes) && value_bytes > HEAD_BYTES && value_bytes < sizeof(pad));
     TEMP_DIR(dir);
     memset(pad, 'x', sizeof(pad));
     if (is_bare)
