@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Workers that answer, resume and give up deferred requests while clients come, stay or hang up, material is reloaded,
- * streams are fed from other threads, and the server drains and is freed under all of it: each request taken along is
- * given back, each stream closed, exactly once.
+ * streams are fed from other threads, deadlines pass at the moment of an answer, and the server drains and is freed
+ * under all of it: each request taken along is given back, each stream closed, exactly once.
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -20,7 +20,7 @@
 static struct queue *jobs;
 static struct http_server *server;
 static struct rig *rig;
-static atomic_int taken, given_back, begun, closed;
+static atomic_int taken, given_back, begun, closed, overdue;
 
 struct feed {
     struct http_stream *stream;
@@ -76,6 +76,9 @@ static void *work(void *arg)
         CHECK(str_eq(http_request_header(req, S("x-check")), S("yes")) || req->is_http2);
         if (http_deferred_is_cancelled(d) && req->is_head)
             CHECK(false);
+        /* The answer then meets the one that the loop gives at the deadline. */
+        while (str_has_suffix(req->path, S("late")) && !http_deferred_is_cancelled(d))
+            wait_a_little();
         if (str_has_suffix(req->path, S("stream"))) {
             http_deferred_resume(d, on_resume, NULL);
             continue;
@@ -87,11 +90,20 @@ static void *work(void *arg)
     return NULL;
 }
 
+static void make_overdue(void *self, struct arena *a, struct http_response *ret)
+{
+    (void)self;
+    atomic_fetch_add(&overdue, 1);
+    *ret = (struct http_response) { .status = 504, .body = arena_str(a, S("overdue")) };
+}
+
 static void handle(void *self, struct http_request *req)
 {
     (void)self;
     struct http_deferred *d = http_defer(req);
     atomic_fetch_add(&taken, 1);
+    if (str_has_suffix(req->path, S("late")))
+        http_deferred_bound(d, clock_monotonic_ns(), make_overdue, NULL);
     if (!queue_push(jobs, d)) {
         atomic_fetch_add(&given_back, 1);
         http_deferred_respond(d, &(struct http_response) { .status = 429 });
@@ -104,6 +116,10 @@ static void run_http1(unsigned seed)
     if (!c)
         return;
     bool is_stream = seed % 4 == 0;
+    if (seed % 16 == 1) {
+        client_write_z(c, "GET /job/late HTTP/1.1\r\nHost: x\r\nX-Check: yes\r\n\r\n");
+        (void)client_read_until(c, "overdue");
+    }
     client_write_z(c, is_stream ? "GET /job/stream HTTP/1.1\r\nHost: x\r\nX-Check: yes\r\n\r\n"
                                 : "POST /job/x HTTP/1.1\r\nHost: x\r\nX-Check: yes\r\nContent-Length: 4\r\n\r\nbody");
     if (seed % 3 != 0)
@@ -119,7 +135,7 @@ static void run_http2(unsigned seed)
         return;
     h2_start(c, 0);
     for (uint32_t i = 0; i < 20; i++) {
-        h2_get(c, 2 * i + 1, i % 4 == 0 ? "/job/stream" : "/job/x");
+        h2_get(c, 2 * i + 1, i % 4 == 0 ? "/job/stream" : i == 10 && seed % 8 == 0 ? "/job/late" : "/job/x");
         if (i % 3 == 0)
             h2_reset(c, 2 * i + 1);
     }
@@ -212,6 +228,7 @@ int main(void)
     rig = rig_new();
     for (int round = 0; round < ROUNDS; round++)
         run_round(round, b);
+    CHECK(overdue > 0);
     (void)blob_unref(b);
     rig_free(rig);
     return 0;
