@@ -313,11 +313,6 @@ int store_health(struct store *s, struct error *err)
     return s->driver->ops->health(s->driver, err);
 }
 
-int store_snapshot(struct store *s, const char *path, struct error *err)
-{
-    return s->driver->ops->snapshot(s->driver, path, err);
-}
-
 int store_identity(struct store *s, struct arena *a, str *ret_id, uint64_t *ret_restored, struct error *err)
 {
     return s->driver->ops->identity(s->driver, a, ret_id, ret_restored, err);

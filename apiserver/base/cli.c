@@ -342,7 +342,6 @@ int cli_parse(struct arena *a, const struct cli_program *p, struct cli_call *cal
     parse.was_given = arena_array_of(a, bool, call->command->option_count);
     call->arguments = parse.arguments;
     call->argument_count = 0;
-    call->was_given = parse.was_given;
     call->output = (str) { NULL, 0 };
     const char *first = *parse.next;
     if (call->command == &p->main && first && first[0] != '-' && p->command_count && !p->main.arguments)
@@ -365,11 +364,4 @@ void cli_parse_or_exit(struct arena *a, const struct cli_program *p, struct cli_
     }
     if (!str_is_empty(call->output))
         exit(fs_write_all(STDOUT_FILENO, call->output, NULL) == 0 ? 0 : 1);
-}
-
-bool cli_was_given(const struct cli_call *call, const char *name)
-{
-    const struct cli_option *o = find_option(call->command, str_from(name));
-    assert(o);
-    return call->was_given[o - call->command->options];
 }

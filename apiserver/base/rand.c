@@ -54,8 +54,9 @@ static void id_bytes(unsigned char ret_bytes[16])
     memcpy(ret_bytes, kept + left, 16);
 }
 
-static void to_hex(const unsigned char *bytes, size_t len, const char digits[static 16], char *ret_text)
+static void to_hex(const unsigned char *bytes, size_t len, char *ret_text)
 {
+    static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < len; i++) {
         ret_text[2 * i] = digits[bytes[i] >> 4];
         ret_text[2 * i + 1] = digits[bytes[i] & 15];
@@ -72,7 +73,7 @@ void rand_uuid(char ret_uuid[37])
     const unsigned char *from = bytes;
     char *to = ret_uuid;
     for (size_t i = 0; i < ARRAY_LEN(group_bytes); i++) {
-        to_hex(from, group_bytes[i], "0123456789abcdef", to);
+        to_hex(from, group_bytes[i], to);
         from += group_bytes[i];
         to += 2 * group_bytes[i];
         *to++ = '-';
@@ -88,34 +89,17 @@ str rand_text(struct arena *a, size_t len, str alphabet)
     return str_of(text, len);
 }
 
-static size_t digest(str data, const EVP_MD *md, unsigned char *ret_digest)
+void hash_sha256(str data, unsigned char ret_digest[32])
 {
-    unsigned len = 0;
-    if (EVP_Digest(data.ptr, data.len, ret_digest, &len, md, NULL) != 1)
+    if (EVP_Digest(data.ptr, data.len, ret_digest, NULL, EVP_sha256(), NULL) != 1)
         abort();
-    return len;
-}
-
-static str digest_hex(struct arena *a, str data, const EVP_MD *md, const char digits[static 16])
-{
-    unsigned char bytes[EVP_MAX_MD_SIZE];
-    size_t len = digest(data, md, bytes);
-    char *text = arena_alloc(a, 2 * len + 1);
-    to_hex(bytes, len, digits, text);
-    return str_of(text, 2 * len);
 }
 
 str hash_sha256_hex(struct arena *a, str data)
 {
-    return digest_hex(a, data, EVP_sha256(), "0123456789abcdef");
-}
-
-str hash_sha512_hex_upper(struct arena *a, str data)
-{
-    return digest_hex(a, data, EVP_sha512(), "0123456789ABCDEF");
-}
-
-void hash_sha256(str data, unsigned char ret_digest[32])
-{
-    (void)digest(data, EVP_sha256(), ret_digest);
+    unsigned char digest[32];
+    hash_sha256(data, digest);
+    char *text = arena_alloc(a, 2 * sizeof(digest) + 1);
+    to_hex(digest, sizeof(digest), text);
+    return str_of(text, 2 * sizeof(digest));
 }

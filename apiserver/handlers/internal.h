@@ -163,8 +163,6 @@ struct status *match_init(struct call *c, const struct list_options *options, st
 bool match_is_all(const struct match *m);
 /* *tree is a cache of the object's tree; may come in NULL. */
 bool match_object(const struct match *m, struct arena *a, const struct object *o, const struct json **tree);
-/* The name that the fields demand, or empty. */
-str match_name(const struct match *m);
 
 /* ---- continue_token.c
  * ------------------------------------------------------------------------------------------------ */

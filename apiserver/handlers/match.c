@@ -47,16 +47,6 @@ bool match_is_all(const struct match *m)
     return m->labels.count == 0 && m->fields.count == 0;
 }
 
-str match_name(const struct match *m)
-{
-    for (size_t i = 0; i < m->fields.count; i++) {
-        const struct selector_requirement *q = &m->fields.requirements[i];
-        if (q->op == SELECTOR_EQUALS && str_eq(q->key, S("metadata.name")))
-            return q->values[0];
-    }
-    return (str) { 0 };
-}
-
 /* The text that a field selector compares: numbers and booleans as JSON writes them, absent as "". */
 static str field_text(const struct json *tree, str key, char *buffer, size_t size)
 {

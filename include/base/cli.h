@@ -106,7 +106,6 @@ struct cli_call {
     char *const *arguments;            /* NULL-terminated */
     size_t argument_count;
     str output; /* not empty: a text was asked for (--help …); write it and exit with 0, the target is not complete */
-    const bool *was_given; /* per option of command; see cli_was_given */
 };
 
 /* ERRC_INVALID with a text for the user. */
@@ -115,8 +114,5 @@ int cli_parse(struct arena *a, const struct cli_program *p, struct cli_call *cal
 /* For main(): writes what was asked for to standard output and exits with 0, or an error to standard error and with 2.
  */
 void cli_parse_or_exit(struct arena *a, const struct cli_program *p, struct cli_call *call);
-
-/* The user gave it, as opposed to its default. name is one of the command's options. */
-bool cli_was_given(const struct cli_call *call, const char *name);
 
 #endif

@@ -21,8 +21,6 @@ str rand_text(struct arena *a, size_t len, str alphabet);
 
 /* Lower-case hex. */
 str hash_sha256_hex(struct arena *a, str data);
-/* Upper-case hex, as kube-openapi writes its ETags. */
-str hash_sha512_hex_upper(struct arena *a, str data);
 void hash_sha256(str data, unsigned char ret_digest[32]);
 
 #endif

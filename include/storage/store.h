@@ -123,7 +123,6 @@ int store_events_since(struct store *s, struct arena *a, str prefix, rv after, s
 /* For readyz: 0, or why writes do not work at the moment (disk full …), or what is damaged. While writes fail, the
  * store tries by itself whether they work again. */
 int store_health(struct store *s, struct error *err) MUST_USE;
-int store_snapshot(struct store *s, const char *path, struct error *err) MUST_USE;
 int store_identity(struct store *s, struct arena *a, str *ret_id, uint64_t *ret_restored, struct error *err) MUST_USE;
 
 #endif
