@@ -119,6 +119,10 @@ static int launch(struct cluster_runtime *c, const struct cluster_view *v, str n
         return error_set(err, (enum err)r, "%s", why.text);
     }
     i->launch_error[0] = '\0';
+    if (v->record.is_initialized && record_has_member(&v->record, name) &&
+        view_instance(v, name)->platform != PLATFORM_LIVE)
+        events_emit(c->manager->events, v->object, true, "InstanceLaunched",
+                    "%.*s: nothing of it ran any more, its agent is started again", STR_ARG(name));
     return 0;
 }
 

@@ -147,7 +147,7 @@ static int record_choice(struct cluster_runtime *c, struct arena *a, struct clus
     r->last_at = rfc3339_seconds(a, clock_realtime_ns());
     r->old = r->primary;
     r->target = S("");
-    r->is_switchover = r->is_forced = r->is_in_doubt = false;
+    r->is_forced = r->is_in_doubt = false; /* is_switchover stays: the phase until the chosen one serves */
     /* It was to go, but has what nobody else has: another one will. */
     record_set_removing(a, r, r->primary, false);
     struct record_sync sync = plan_wanted_sync(a, v);

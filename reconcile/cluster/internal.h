@@ -84,6 +84,10 @@ struct cluster_runtime {
     int64_t change_began_ns; /* of the change that is under way, for its event; 0: none seen by this process */
     int64_t served_term;     /* the newest in which this process saw the primary serve */
     int64_t told_term;       /* the newest change whose beginning was told as an event */
+    int64_t outage_ms;       /* so long the primary did not serve until just now; 0: told, or none */
+    bool has_told;
+    char phase[32], told_phase[32]; /* of status; the newest that an event told */
+    int64_t phase_since_ns;
 
     pthread_mutex_t lock; /* protects what follows, and the shape of `instances` against the publisher */
     struct pending_action *pending;

@@ -77,9 +77,11 @@ static void note_change(struct cluster_runtime *c, struct cluster_view *v)
 static void note_down(struct cluster_runtime *c, struct cluster_view *v)
 {
     const struct instance_view *primary = view_primary(v);
-    if (primary && view_is_serving_primary(v, primary))
+    if (primary && view_is_serving_primary(v, primary)) {
+        if (c->down_ns && c->down_term == v->record.term && c->served_term == v->record.term)
+            c->outage_ms = (v->now_ns - c->down_ns) / NS_PER_MS;
         c->down_ns = 0;
-    else if (c->down_ns == 0 || c->down_term != v->record.term)
+    } else if (c->down_ns == 0 || c->down_term != v->record.term)
         c->down_ns = v->now_ns;
     c->down_term = v->record.term;
     v->down_ns = c->down_ns;

@@ -121,7 +121,7 @@ static void plan_removal(const struct cluster_view *v, struct plan *p, const str
         plan__add(p, STEP_DROP_MEMBER, i->in->name);
 }
 
-static void plan_removals(const struct cluster_view *v, struct plan *p)
+static void plan_removals(struct arena *a, const struct cluster_view *v, struct plan *p)
 {
     size_t staying = 0;
     const struct instance_view *last = NULL;
@@ -139,7 +139,7 @@ static void plan_removals(const struct cluster_view *v, struct plan *p)
     const struct instance_view *primary = view_primary(v);
     if (staying > (size_t)v->spec.instances && last && primary && view_is_serving_primary(v, primary)) {
         plan__add(p, STEP_MARK_REMOVING, last->in->name);
-        plan__say(p, "Scaling", S("an instance is being removed"));
+        plan__say(p, "Scaling", arena_printf(a, "%.*s is being removed", STR_ARG(last->in->name)));
     }
 }
 
@@ -152,6 +152,8 @@ static str what_it_does(struct arena *a, const struct instance_view *i)
     if (!i->link.is_connected || !i->link.has_status)
         return arena_printf(a, "%.*s: not reached", STR_ARG(i->in->name));
     str more = s->progress.len ? s->progress : s->message;
+    if (str_has_prefix(more, s->phase)) /* "copying from pg-1" says it already */
+        return arena_printf(a, "%.*s: %.*s", STR_ARG(i->in->name), STR_ARG(more));
     return arena_printf(a, "%.*s: %.*s%s%.*s", STR_ARG(i->in->name), STR_ARG(s->phase), more.len ? ", " : "",
                         STR_ARG(more));
 }
@@ -160,22 +162,24 @@ static void say_state(struct arena *a, const struct cluster_view *v, struct plan
 {
     size_t ready = 0, staying = 0;
     bool is_growing = false;
-    str waiting = S("");
+    str waiting = S(""), leaving = S("");
     for (size_t k = 0; k < v->instance_count; k++) {
         const struct instance_view *i = &v->instances[k];
-        if (i->in->is_removing)
+        if (i->in->is_removing) {
+            leaving = i->in->name;
             continue;
+        }
         staying++;
         if (view_is_ready(v, i)) {
             ready++;
             continue;
         }
-        is_growing |= plan__is_phase(i, AGENT_COPYING) || !record_has_member(&v->record, i->in->name);
+        is_growing |= !record_has_member(&v->record, i->in->name);
         if (waiting.len == 0)
             waiting = what_it_does(a, i);
     }
-    if (staying < v->instance_count)
-        plan__say(p, "Scaling", S("an instance is being removed"));
+    if (leaving.len)
+        plan__say(p, "Scaling", arena_printf(a, "%.*s is being removed", STR_ARG(leaving)));
     if (staying < (size_t)v->spec.instances)
         plan__say(p, "Scaling", S("an instance is being added"));
     if (ready == (size_t)v->spec.instances && staying == ready)
@@ -208,7 +212,7 @@ void plan_make(struct arena *a, const struct cluster_view *v, struct plan *p)
     plan__sync(a, v, p);
     plan__add(p, STEP_CONFIGURE, S(""));
     plan__restarts(a, v, p);
-    plan_removals(v, p);
+    plan_removals(a, v, p);
     say_state(a, v, p);
 }
 

@@ -21,10 +21,11 @@ bool plan__has_candidate(const struct cluster_view *v)
 }
 
 /* Its agent is heard: the old primary can be stopped by its own word, so replacing it needs no further proof. */
-static str why_replace_heard(const struct cluster_view *v, const struct instance_view *primary, int64_t *ret_wait_ms)
+static str why_replace_heard(struct arena *a, const struct cluster_view *v, const struct instance_view *primary,
+                             int64_t *ret_wait_ms)
 {
     if (plan__is_phase(primary, AGENT_FAILED))
-        return S("the primary cannot go on");
+        return arena_printf(a, "the primary cannot go on: %.*s", STR_ARG(primary->link.status.message));
     if (plan__is_phase(primary, AGENT_CRASHED) && primary->crashes > CRASHES_TOLERATED)
         return S("the primary crashes again and again");
     int64_t down_ms = v->down_ns ? plan__ms_since(v, v->down_ns) : 0;
@@ -36,11 +37,12 @@ static str why_replace_heard(const struct cluster_view *v, const struct instance
 }
 
 /* Why the primary should be replaced now; empty: it should not (yet). *ret_wait_ms: look again then. */
-static str why_replace(const struct cluster_view *v, const struct instance_view *primary, int64_t *ret_wait_ms)
+static str why_replace(struct arena *a, const struct cluster_view *v, const struct instance_view *primary,
+                       int64_t *ret_wait_ms)
 {
     *ret_wait_ms = 0;
     if (primary->link.is_connected)
-        return why_replace_heard(v, primary, ret_wait_ms);
+        return why_replace_heard(a, v, primary, ret_wait_ms);
     if (primary->platform != PLATFORM_DEAD)
         return S(""); /* silence proves nothing (44) */
     int64_t lost_ms = plan__ms_since(v, primary->link.lost_ns ? primary->link.lost_ns : v->down_ns);
@@ -153,7 +155,7 @@ bool plan__primary(struct arena *a, const struct cluster_view *v, struct plan *p
         return false;
 
     int64_t wait_ms;
-    str why = why_replace(v, primary, &wait_ms);
+    str why = why_replace(a, v, primary, &wait_ms);
     if (wait_ms)
         plan__look_again(p, wait_ms);
     if (why.len && plan__has_candidate(v) && v->record.is_initialized) {
@@ -180,6 +182,10 @@ bool plan__primary(struct arena *a, const struct cluster_view *v, struct plan *p
                          STR_ARG(primary->in->name), STR_ARG(primary->link.last_error)));
         return false;
     }
+    if (v->is_changing)
+        plan__say(p, v->record.is_switchover ? "SwitchingOver" : "FailingOver",
+                  arena_printf(a, "%.*s is being promoted: %.*s", STR_ARG(primary->in->name),
+                               STR_ARG(v->record.last_reason)));
     plan__say(p, "WaitingForPrimary",
               arena_printf(a, "primary %.*s is not serving: %.*s", STR_ARG(primary->in->name),
                            STR_ARG(primary->link.has_status ? primary->link.status.message : S("starting"))));

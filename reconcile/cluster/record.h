@@ -46,7 +46,7 @@ struct record {
     const struct record_sync *sync;
     size_t sync_count;
 
-    /* The change under way. */
+    /* The change under way; is_switchover: or the newest. */
     bool is_switchover, is_forced;
     bool is_in_doubt; /* the store went back, and nobody was heard who says that he was primary since (49) */
     str target, reason;

@@ -174,6 +174,8 @@ void runtime__note_crashes(struct cluster_runtime *c, struct cluster_view *v)
         if (is_crashed && !i->was_crashed) {
             i->crash_ns[i->crash_count++ % ARRAY_LEN(i->crash_ns)] = v->now_ns;
             log_warn("PostgreSQL crashed", LOG_Z("cluster", c->key), LOG_STR("instance", view->in->name));
+            events_emit(c->manager->events, v->object, true, "InstanceCrashed", "%.*s: %.*s", STR_ARG(view->in->name),
+                        STR_ARG(view->link.status.message));
         }
         i->was_crashed = is_crashed;
         for (size_t n = 0; n < ARRAY_LEN(i->crash_ns); n++)

@@ -3,6 +3,8 @@
  * The status that people see: a mirror of record, instances and plan, written only when it says something new. Lag
  * moves all the time and is refreshed at most every few seconds; live values are PostgresInstance's.
  */
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "internal.h"
@@ -145,32 +147,72 @@ static const struct json *status_of(struct arena *a, const struct json *old, con
         JSON_MEMBER("lastFailover", serves ? last_failover(a, r) : json_get(old, S("lastFailover"))));
 }
 
-/* Events tell the story: one for each new phase worth telling, and one for each finished change of primary. */
-static void tell(struct cluster_runtime *c, const struct json *object, const struct json *old,
-                 const struct cluster_view *v, const struct plan *p)
+/* ---- events ---------------------------------------------------------------------------------------------------- */
+
+/* A phase that passes by itself is no story: what happened has an event of its own. */
+static int64_t told_after_ns(const char *phase)
+{
+    if (strcmp(phase, "Degraded") == 0)
+        return 5 * NS_PER_S;
+    return strcmp(phase, "WaitingForPrimary") == 0 ? 2 * NS_PER_S : 0;
+}
+
+static bool is_bad(const char *phase)
+{
+    return strcmp(phase, "Degraded") == 0 || strcmp(phase, "WaitingForPrimary") == 0 ||
+           strcmp(phase, "FailingOver") == 0;
+}
+
+/* One event for each phase that lasts, and for the way back. */
+static void tell_phase(struct cluster_runtime *c, const struct json *object, const struct cluster_view *v,
+                       const struct plan *p)
+{
+    if (!c->has_told) /* a new process goes on with the story where the last one stood */
+        (void)snprintf(c->told_phase, sizeof(c->told_phase), "%.*s", STR_ARG(json_str_at(object, "status.phase")));
+    c->has_told = true;
+    if (strcmp(c->phase, p->phase) != 0) {
+        (void)snprintf(c->phase, sizeof(c->phase), "%s", p->phase);
+        c->phase_since_ns = v->now_ns;
+    }
+    if (strcmp(c->told_phase, p->phase) == 0)
+        return;
+    int64_t wait_ns = c->phase_since_ns + told_after_ns(p->phase) - v->now_ns;
+    if (wait_ns > 0) {
+        workqueue_add_after(c->manager->queue, str_from(c->key), wait_ns / NS_PER_MS + 1);
+        return;
+    }
+    (void)snprintf(c->told_phase, sizeof(c->told_phase), "%s", p->phase);
+    /* The beginning of a change was told when it began. */
+    bool is_change = strcmp(p->phase, "SwitchingOver") == 0 || strcmp(p->phase, "FailingOver") == 0;
+    if (is_change && c->told_term == v->record.term)
+        return;
+    events_emit(c->manager->events, object, is_bad(p->phase), p->phase, "%.*s", STR_ARG(p->message));
+}
+
+/* Who accepts writes: after a change, at first, and again after an outage without a change. */
+static void tell_primary(struct cluster_runtime *c, const struct json *object, const struct json *old,
+                         const struct cluster_view *v)
 {
     const struct record *r = &v->record;
-    str old_phase = json_str_at(old, "phase"), old_primary = json_str_at(old, "currentPrimary");
     const struct instance_view *primary = v->has_record ? view_primary(v) : NULL;
-    bool serves = primary && view_is_serving_primary(v, primary);
-    /* The beginning of a change was told when it began. */
-    bool is_told = v->record.primary.len == 0 && c->told_term == r->term;
-    if (!str_eq_z(old_phase, p->phase) && !is_told) {
-        bool is_bad =
-            !strcmp(p->phase, "Degraded") || !strcmp(p->phase, "WaitingForPrimary") || !strcmp(p->phase, "FailingOver");
-        events_emit(c->manager->events, object, is_bad, p->phase, "%.*s", STR_ARG(p->message));
-    }
-    int64_t told_term = json_int_at(old, "lastFailover.term", 0);
+    if (!primary || !view_is_serving_primary(v, primary))
+        return;
+    int64_t told_term = json_int_at(old, "lastFailover.term", 0), outage_ms = c->outage_ms;
     CLEANUP(arena_freep) struct arena *a = arena_new();
-    if (serves && r->last_term > told_term) {
+    c->outage_ms = 0;
+    if (r->last_term > told_term) {
         int64_t ms = c->change_began_ns ? (v->now_ns - c->change_began_ns) / NS_PER_MS : 0;
+        str took = ms ? arena_printf(a, "took %lld ms; ", (long long)ms) : S("");
         c->change_began_ns = 0;
         events_emit(c->manager->events, object, false, "PrimaryChanged",
-                    "%.*s is primary in term %lld, it was %.*s (%.*s); took %lld ms; %.*s", STR_ARG(r->primary),
-                    (long long)r->term, STR_ARG(r->last_from), STR_ARG(r->last_reason), (long long)ms,
+                    "%.*s is primary in term %lld, it was %.*s (%.*s); %.*s%.*s", STR_ARG(r->primary),
+                    (long long)r->term, STR_ARG(r->last_from), STR_ARG(r->last_reason), STR_ARG(took),
                     STR_ARG(record_loss_text(a, r)));
-    } else if (serves && old_primary.len == 0 && told_term == 0 && r->last_term == 0) {
+    } else if (json_str_at(old, "currentPrimary").len == 0 && json_str_at(old, "systemIdentifier").len == 0) {
         events_emit(c->manager->events, object, false, "PrimaryAvailable", "%.*s accepts writes", STR_ARG(r->primary));
+    } else if (outage_ms) {
+        events_emit(c->manager->events, object, false, "PrimaryAvailable", "%.*s accepts writes again after %lld ms",
+                    STR_ARG(r->primary), (long long)outage_ms);
     }
 }
 
@@ -247,6 +289,7 @@ int status__write(struct cluster_runtime *c, struct arena *a, const struct json 
     const struct json *old = json_get(object, S("status"));
     int64_t now = clock_monotonic_ns(), lag = max_lag(v);
     status__drop_announcement(c);
+    tell_phase(c, object, v, p);
     bool refresh = now - c->status_written_ns > LAG_REFRESH_NS;
     if (!refresh)
         lag = json_int_at(old, "maxLagBytes", lag);
@@ -261,7 +304,7 @@ int status__write(struct cluster_runtime *c, struct arena *a, const struct json 
         return 0;
     if (r < 0)
         return error_wrap(err, r, "writing status");
-    tell(c, object, old, v, p);
+    tell_primary(c, object, old, v);
     return 0;
 }
 

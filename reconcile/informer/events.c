@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The event recorder: one thread writes what a bounded queue holds. The same event again within ten minutes raises the
- * count of the first one, so that a loop of failures stays one line.
+ * The event recorder: one thread writes what a bounded queue holds. The same event right after itself raises its count.
+ * With others in between it is told again, since the order is the story; but a few times only in ten minutes, then its
+ * count rises, so that a loop of failures stays a few lines.
  */
 #include "reconcile/events.h"
 
@@ -15,10 +16,12 @@
 #include "base/rand.h"
 #include "base/thread.h"
 #include "meta/rfc3339.h"
+#include "reconcile/text.h"
 
 #define QUEUE_MAX 1024
 #define SAME_WITHIN_NS (600 * NS_PER_S)
 #define REMEMBERED_MAX 512
+#define TOLD_AGAIN_MAX 8
 #define STOP_WITHIN_MS 2000
 #define CALL_MS 2000 /* an event is not worth a longer wait, and the end must not take one */
 
@@ -33,13 +36,16 @@ struct pending {
 struct written { /* of the last ten minutes */
     char *path;
     int64_t count, at_ns;
+    int64_t told;     /* how often as an event of its own */
+    int64_t sequence; /* of the newest time */
 };
 
 struct events {
     struct kube_client *client;
     char *component;
     struct queue *queue;
-    struct map *recent; /* "uid/reason/message" → struct written; the writer's */
+    struct map *recent; /* "uid/reason/message" → struct written; the writer's, as the next */
+    int64_t sequence;   /* of the newest event written */
     pthread_t thread;
     bool has_thread;
     _Atomic int64_t stop_by_ns; /* set before the queue is closed */
@@ -94,7 +100,8 @@ static void write_event(struct events *e, struct pending *p)
     str key = arena_printf(a, "%.*s/%.*s/%.*s", STR_ARG(uid), STR_ARG(p->reason), STR_ARG(p->message));
     struct written *w = map_get(e->recent, key);
     struct error err;
-    if (w && p->at_ns - w->at_ns < SAME_WITHIN_NS) {
+    bool is_recent = w && p->at_ns - w->at_ns < SAME_WITHIN_NS;
+    if (is_recent && (w->sequence == e->sequence || w->told >= TOLD_AGAIN_MAX)) {
         const struct json *patch =
             JSON_OBJECT_OF(a, JSON_MEMBER("count", json_int(a, w->count + 1)),
                            JSON_MEMBER("lastTimestamp", json_string(a, rfc3339_seconds(a, p->at_ns))));
@@ -102,6 +109,7 @@ static void write_event(struct events *e, struct pending *p)
         if (r == 0) {
             w->count++;
             w->at_ns = p->at_ns;
+            w->sequence = ++e->sequence;
             return;
         }
         if (r != ERRC_NOT_FOUND) {
@@ -115,6 +123,7 @@ static void write_event(struct events *e, struct pending *p)
         log_warn("event not written", LOG_STR("reason", p->reason), LOG_ERROR(&err));
         return;
     }
+    int64_t told = is_recent ? w->told : 0; /* w may go now */
     if (map_count(e->recent) >= REMEMBERED_MAX) {
         map_free(e->recent, written_free);
         e->recent = map_new();
@@ -123,6 +132,8 @@ static void write_event(struct events *e, struct pending *p)
     fresh->path = mem_strdup(kube_path(a, S(""), S("events"), ns, name, S("")).ptr);
     fresh->count = 1;
     fresh->at_ns = p->at_ns;
+    fresh->told = told + 1;
+    fresh->sequence = ++e->sequence;
     struct written *old = map_put(e->recent, key, fresh);
     if (old)
         written_free(old);
@@ -183,7 +194,7 @@ void events_emit(struct events *e, const struct json *about, bool is_warning, co
     p->reason = arena_str(a, str_from(reason));
     va_list args;
     va_start(args, fmt);
-    p->message = arena_vprintf(a, fmt, args);
+    p->message = text_one_line(a, arena_vprintf(a, fmt, args));
     va_end(args);
     p->at_ns = clock_realtime_ns();
     if (!queue_push(e->queue, p)) {

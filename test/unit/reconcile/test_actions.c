@@ -87,7 +87,7 @@ Test(actions, automatic_failover_refuses_what_comes_at_once_and_with_its_reason)
         int64_t began = clock_monotonic_ns();
         struct bed_answer r = bed_post(&b, actions[i], "{}");
         cr_assert_eq(r.code, 409, "%s: %d %.*s", actions[i], r.code, STR_ARG(r.message));
-        CHECK_HAS(r.message, "a change of primary is under way (term 2: the primary cannot go on)");
+        CHECK_HAS(r.message, "a change of primary is under way (term 2: the primary cannot go on: disk is broken)");
         cr_assert_lt(clock_monotonic_ns() - began, NS_PER_S, "%s waits for the worker", actions[i]);
     }
     BED_WAIT(&b, fake_fleet_write(b.fleet));

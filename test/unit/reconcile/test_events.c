@@ -61,6 +61,26 @@ Test(events, repeats_raise_the_count_of_one_event)
     bed_end(&b);
 }
 
+Test(events, events_with_others_in_between_are_told_again_but_not_without_end)
+{
+    struct bed b;
+    bed_make(&b);
+    for (int i = 0; i < 3; i++) {
+        events_emit(b.events, b.about, true, "Broken", "it is\nbroken\n");
+        events_emit(b.events, b.about, false, "Mended", "it works");
+    }
+    cr_assert(WAIT_FOR(fake_kube_count(b.kube, EVENTS) == 6, 5000), "the order is the story");
+    cr_assert_geq(str_find(fake_kube_dump(b.kube, b.a), S("\"it is; broken\"")), 0);
+    for (int i = 0; i < 50; i++) {
+        events_emit(b.events, b.about, true, "Broken", "it is\nbroken\n");
+        events_emit(b.events, b.about, false, "Mended", "it works");
+    }
+    events_emit(b.events, b.about, false, "End", "it is over");
+    cr_assert(WAIT_FOR(fake_kube_count(b.kube, EVENTS) >= 17, 5000));
+    cr_assert_not(WAIT_FOR(fake_kube_count(b.kube, EVENTS) > 17, 200));
+    bed_end(&b);
+}
+
 Test(events, event_that_was_deleted_is_written_anew)
 {
     struct bed b;
