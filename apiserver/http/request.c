@@ -126,6 +126,29 @@ static bool read_headers(struct request *r)
     return bytes <= LIMIT_HEADER_BYTES;
 }
 
+/* Lines of a request of HTTP/1.1, which stays in the input until it is answered, that say how long its body is. */
+static size_t count_lengths(str input)
+{
+    size_t count = 0;
+    for (str line; str_next_field(&input, '\n', &line) && !str_is_empty(str_trim(line));) {
+        str name, value;
+        if (str_cut(line, ':', &name, &value))
+            count += str_eq_nocase(name, S("content-length")) || str_eq_nocase(name, S("transfer-encoding"));
+    }
+    return count;
+}
+
+/* h2o takes the first of several lengths, and a transfer coding before all. A proxy before us that takes another would
+ * find the begin of the next request elsewhere: such a request is an attack (RFC 9112 §6.3, §11.2). */
+static bool has_ambiguous_length(const struct request *r)
+{
+    const h2o_req_t *h2o = r->h2o;
+    if (r->pub.is_http2)
+        return false;
+    const h2o_buffer_t *input = h2o->conn->callbacks->get_socket(h2o->conn)->input;
+    return count_lengths(str_of(input->bytes, input->size)) > 1;
+}
+
 static void read_target(struct request *r)
 {
     const h2o_req_t *h2o = r->h2o;
@@ -181,7 +204,10 @@ int http__on_request(h2o_handler_t *handler, h2o_req_t *h2o)
 {
     const struct http_server_options *options = &((struct handler *)handler)->server->options;
     struct request *r = receive(h2o);
-    if (!read_headers(r))
+    if (has_ambiguous_length(r)) {
+        h2o->http1_is_persistent = 0;
+        http__response_refuse(r, 400, S("more than one length of the body\n"));
+    } else if (!read_headers(r))
         http__response_refuse(r, 431, S("request header fields too large\n"));
     else if (r->pub.target.len > LIMIT_PATH_BYTES + LIMIT_QUERY_BYTES)
         http__response_refuse(r, 414, S("request target too long\n"));

@@ -5,6 +5,7 @@
 Each answer must be the Status that bad_input.golden says, on both, and leave the store's revision as it was. UPDATE=1 in
 the environment rewrites the golden file.
 """
+import contextlib
 import json
 import os
 import re
@@ -150,6 +151,8 @@ RAW = [ # name, bytes, what may come back
      b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", (b"", b"400")),
     ("a transfer encoding that does not exist", b"POST " + live.CLUSTERS.encode() + b" HTTP/1.1\r\n" + HOST +
      b"Transfer-Encoding: magic\r\n\r\n{}", (b"", b"400", b"501")),
+    ("two lengths", b"POST " + live.CLUSTERS.encode() + b" HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
+     (b"400",)),
     ("an expectation that does not exist", b"GET /livez HTTP/1.1\r\n" + HOST + b"Expect: magic\r\n\r\n", (b"200", b"417")),
 ]
 
@@ -162,6 +165,21 @@ def run_raw(tap, server):
         tap.check(f"bytes: {name}", code in allowed and server.revision() == before, f"{line!r}, allowed {allowed}")
     line = raw_answer(server, b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n", wrapped=False)
     tap.check("bytes: HTTP without TLS", not line.startswith(b"HTTP/1.1 200"), line)
+
+
+def smuggled(tap, server):
+    """Two lengths of one body: what follows may be a request to one and a body to another, so it is neither."""
+    hidden = b"GET /version HTTP/1.1\r\n" + HOST + b"\r\n"
+    for name, lengths in {"no length and one": b"Content-Length: 0\r\nContent-Length: 5\r\n",
+                          "two lengths": b"Content-Length: 5\r\nContent-Length: 6\r\n",
+                          "a length and a coding": b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+                          "a coding and a length": b"transfer-encoding: chunked\r\ncontent-length: 5\r\n"}.items():
+        with server.connect(timeout=5) as stream, contextlib.suppress(ConnectionError):
+            stream.sendall(b"POST " + live.CLUSTERS.encode() + b" HTTP/1.1\r\n" + HOST + lengths + b"\r\n0\r\n\r\n" + hidden)
+            got = b""
+            while part := stream.recv(65536):
+                got += part
+        tap.check(f"bytes: {name}, and a request behind", got.startswith(b"HTTP/1.1 400") and got.count(b"HTTP/1.1 ") == 1, got)
 
 
 def far_too_large(tap, server):
@@ -219,6 +237,7 @@ def test(tap, server):
     prepare(server)
     run_table(tap, server)
     run_raw(tap, server)
+    smuggled(tap, server)
     far_too_large(tap, server)
     rapid_reset(tap, server)
     broken_frames(tap, server)
