@@ -156,7 +156,11 @@ static int start_http(struct server *s, struct error *err)
                                               .tls = *http_reload_tls(s->reload),
                                               .handler = serve_handle,
                                               .self = s->serve };
-    return http_server_start(&http, &s->http, err);
+    r = http_server_start(&http, &s->http, err);
+    return r == ERRC_INVALID
+               ? error_wrap(err, r, "serving with %s, %s and client CAs %s%s%s", files.certificate, files.private_key,
+                            s->files.ca_cert, o->client_ca_file ? ", " : "", o->client_ca_file ? o->client_ca_file : "")
+               : r;
 }
 
 /* ---- the reconciler ------------------------------------------------------------------------------------------ */

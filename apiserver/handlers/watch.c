@@ -288,11 +288,23 @@ static void load_objects(struct api_watch *w)
     }
 }
 
+/* Versions of live objects follow the clock, begun anew with each process: after the clock was set back those of an
+ * earlier process lie in the future, and whoever waited for one would wait for hours. */
+static bool is_of_another_life(const struct resource *r, rv from)
+{
+    return r->is_virtual && from > store_revision(r->store);
+}
+
 /* Events since `from`; false when the history does not reach back that far. */
 static bool load_replay(struct api_watch *w, rv from, struct error *err)
 {
     const struct resource *r = w->fanout->resource;
     w->position = from;
+    if (is_of_another_life(r, from)) {
+        (void)error_set(err, ERRC_TOO_OLD, "resource version %llu was given by an earlier process",
+                        (unsigned long long)from);
+        return false;
+    }
     if (from >= store_revision(r->store))
         return true;
     w->start_arena = arena_new();
@@ -326,6 +338,13 @@ static void start_sending(struct api_watch *w, const struct list_options *option
     pump(w);
 }
 
+static struct status *shutting_down(struct arena *a)
+{
+    struct status *s = status_new(a, STATUS_SERVICE_UNAVAILABLE, "the server is shutting down");
+    s->retry_after_seconds = 1;
+    return s;
+}
+
 static void begin(void *call)
 {
     struct call *c = call;
@@ -335,6 +354,8 @@ static void begin(void *call)
     struct status *fail = match_init(c, &options, &m);
     struct error err;
     struct fanout *f = NULL;
+    if (!fail && atomic_load(&c->api->is_ending)) /* while it waited for its version */
+        fail = shutting_down(c->arena);
     if (!fail && !(f = fanout_get(c->req->home, c->resource, &err)))
         fail = storage_status(c->arena, ERRC_UNAVAILABLE, &err, c->resource, (str) { 0 });
     if (fail) {
@@ -359,13 +380,6 @@ static void wait_and_begin(struct call *c)
         call_fail(c, storage_status_too_large(c->arena, s->options.version, store_revision(store)));
     else
         call_on_home(c, begin);
-}
-
-static struct status *shutting_down(struct arena *a)
-{
-    struct status *s = status_new(a, STATUS_SERVICE_UNAVAILABLE, "the server is shutting down");
-    s->retry_after_seconds = 1;
-    return s;
 }
 
 void handle_watch(struct call *c)

@@ -97,6 +97,17 @@ Test(watch, from_the_future_it_is_silent_until_then)
     env_watch_close(w);
 }
 
+Test(watch, of_live_objects_from_the_future_is_told_to_begin_anew)
+{
+    struct env_watch *w = open_watch(ENV_GROUP "/postgresinstances?watch=true&resourceVersion=9000000000000000000");
+    const struct json *f = env_watch_next(w);
+    CHECK_STR(json_str_at(f, "type"), "ERROR");
+    cr_assert_eq(json_int_at(f, "object.code", 0), 410);
+    CHECK_STR(json_str_at(f, "object.reason"), "Expired");
+    cr_assert_null(env_watch_next(w));
+    env_watch_close(w);
+}
+
 Test(watch, of_another_namespace_sees_nothing_of_this_one)
 {
     struct env_watch *w = open_watch(ENV_GROUP "/namespaces/kube-system/postgresclusters?watch=1");
