@@ -17,6 +17,11 @@
 #define RESETS_BURST 1000
 #define RESETS_PER_S 100
 
+/* When the server is full, connections that were idle for so long make room, so many at a time: otherwise whoever opens
+ * enough of them would keep everybody else out until they time out. */
+#define SHED_IDLE_NS (2 * NS_PER_S)
+#define SHED_COUNT 64
+
 static void set_option(int fd, int level, int name, int value)
 {
     /* Only tuning: a socket that is already closed refuses it, and is noticed at the first read. */
@@ -72,6 +77,7 @@ void http__conn_open(struct http_loop *loop, h2o_socket_t *socket)
     c->socket = socket;
     c->tls = http__tls_ref(loop->tls);
     atomic_init(&c->refs, 1);
+    c->idle_since_ns = clock_monotonic_ns();
     list_add_tail(&loop->conns, &c->node);
     atomic_fetch_add_explicit(&loop->connections, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&loop->server->connections, 1, memory_order_relaxed);
@@ -104,6 +110,21 @@ void http__conn_doom(struct conn *c)
     c->is_doomed = true;
     /* Not h2o_socket_close: requests of it may be on the stack. What is polled wakes up with an error. */
     (void)shutdown(h2o_socket_get_fd(c->socket), SHUT_RDWR);
+}
+
+void http__conn_shed(struct http_loop *loop)
+{
+    int64_t before = clock_monotonic_ns() - SHED_IDLE_NS;
+    size_t left = SHED_COUNT;
+    LIST_FOREACH (&loop->conns, it) {
+        struct conn *c = LIST_ENTRY(it, struct conn, node);
+        if (c->is_doomed || c->open_requests > 0 || c->deferred > 0 || c->outstanding_bytes > 0 ||
+            c->idle_since_ns > before)
+            continue;
+        http__conn_doom(c);
+        if (--left == 0)
+            break;
+    }
 }
 
 bool http__conn_is_gone(const struct conn *c)

@@ -102,7 +102,8 @@ struct conn {
     unsigned partial_requests; /* that h2o is still receiving; counted by the sweep */
     uint64_t credited_bytes;   /* received and accounted for */
     uint64_t outstanding_bytes;
-    int64_t abuse_ns; /* leaky bucket of resets: when it would be empty */
+    int64_t abuse_ns;      /* leaky bucket of resets: when it would be empty */
+    int64_t idle_since_ns; /* its last request was over, or it was opened */
     struct timeval connected_at;
     h2o_timeout_entry_t handshake; /* linked until it is done */
     h2o_socket_cb http2_read;      /* h2o's own; set once it speaks HTTP/2 */
@@ -205,6 +206,8 @@ void http__listener_close(struct http_loop *loop);
 void http__conn_open(struct http_loop *loop, h2o_socket_t *socket);
 struct conn *http__conn_ref(struct conn *c);
 void http__conn_unref(struct conn *c);
+/* The server is full: cuts connections on which nothing happens, the oldest first. */
+void http__conn_shed(struct http_loop *loop);
 /* Cuts the connection; h2o notices and disposes of it. */
 void http__conn_doom(struct conn *c);
 /* True when the peer closed or reset it, though nobody reads from it. */

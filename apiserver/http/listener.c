@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -84,10 +85,19 @@ static bool is_full(const struct http_loop *loop)
            loop->server->options.max_connections;
 }
 
+/* Somebody has connected and was not accepted yet. */
+static bool is_awaited(const struct http_loop *loop)
+{
+    struct pollfd listener = { .fd = h2o_socket_get_fd(loop->listener), .events = POLLIN };
+    return poll(&listener, 1, 0) > 0;
+}
+
 static void on_pause_over(void *arg)
 {
     struct http_loop *loop = arg;
     loop->listener_pause = NULL;
+    if (is_full(loop) && is_awaited(loop))
+        http__conn_shed(loop);
     if (is_full(loop))
         loop->listener_pause = http_timer_start(loop, PAUSE_MS, on_pause_over, loop);
     else

@@ -87,7 +87,8 @@ static void on_pool_clear(void *tripwire)
     struct request *r = *(struct request **)tripwire;
     if (was_reset(r))
         http__conn_count_reset(r->conn);
-    r->conn->open_requests--;
+    if (--r->conn->open_requests == 0)
+        r->conn->idle_since_ns = clock_monotonic_ns();
     list_remove(&r->inflight);
     list_remove(&r->unread);
     list_remove(&r->deferred.bounded);

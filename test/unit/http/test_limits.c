@@ -45,6 +45,21 @@ Test(http_limits, connections_above_the_cap_wait_until_others_close)
     client_free(c[2]);
 }
 
+Test(http_limits, above_the_cap_idle_connections_make_room_and_busy_ones_stay)
+{
+    start((struct http_server_options) { .max_connections = 2 });
+    struct client *busy = client_open(rig, false, NULL), *used = client_open(rig, true, NULL);
+    client_write_z(busy, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+    h2_start(used, 0);
+    h2_get(used, 1, "/hello");
+    cr_assert(WAIT_FOR(rig->handled == 2 && http_server_connections(rig->server) == 2, 2000));
+    cr_assert_eq(rig_get(rig, "/hello", true).status, 200);
+    cr_assert(client_sees_close(used, 1000));
+    cr_assert_not(client_sees_close(busy, 100));
+    client_free(busy);
+    client_free(used);
+}
+
 Test(http_limits, a_full_table_of_descriptors_does_not_spin)
 {
     start((struct http_server_options) { .loops = 1 });
