@@ -15,6 +15,8 @@
 
 /* What h2o still has to close when a loop ends needs a few turns; a socket that takes longer is left behind. */
 #define END_TIMEOUT_MS 5000
+/* Looks into the mailbox in one turn, so that sockets get theirs. */
+#define MAIL_ROUNDS 8
 
 /* ---- mailbox ----------------------------------------------------------------------------------------------- */
 
@@ -78,7 +80,14 @@ static void on_mail(h2o_socket_t *socket, const char *err)
     (void)err;
     /* Non-blocking; a spurious wake-up reads nothing, which is fine. */
     (void)eventfd_read(loop->mailbox.event_fd, &count);
-    run_messages(take_messages(&loop->mailbox, false));
+    /* The store's writer answers a batch one by one: what it posts meanwhile goes out in the same turn, in one piece
+     * for each connection. */
+    struct message *first = take_messages(&loop->mailbox, false);
+    for (int round = 0; first && round < MAIL_ROUNDS; round++) {
+        run_messages(first);
+        first = take_messages(&loop->mailbox, false);
+    }
+    run_messages(first);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------- */
