@@ -123,11 +123,12 @@ enum stop_mode { STOP_FAST, STOP_IMMEDIATE };
 struct postmaster {
     pid_t pid; /* 0: none */
     int pid_fd;
-    bool is_ready;     /* accepts connections */
-    bool as_standby;   /* started in recovery and not promoted since */
-    bool is_promoting; /* was asked to, and may become writable any moment */
-    int64_t started_at_s;
-    off_t log_offset; /* where its own words begin, counted from where postgres.log began when we did */
+    bool is_ready;        /* accepts connections */
+    bool as_standby;      /* started in recovery and not promoted since */
+    bool is_promoting;    /* was asked to, and may become writable any moment */
+    int64_t started_at_s; /* for people */
+    int64_t start_ns;     /* CLOCK_MONOTONIC: no clock that is set makes two starts look like one */
+    off_t log_offset;     /* where its own words begin, counted from where postgres.log began when we did */
 };
 
 int postgres_start(struct agent *ag, bool as_standby, struct error *err) MUST_USE;
@@ -139,7 +140,12 @@ bool postgres_has_died(struct agent *ag, struct arena *a, str *ret_last_words);
 /* Escalates: fast → immediate after patience_ms → SIGKILL of everything. When it returns nothing of it runs. */
 int postgres_stop(struct agent *ag, enum stop_mode mode, int64_t patience_ms, struct error *err) MUST_USE;
 void postgres_reload(struct agent *ag);
-/* Processes of an earlier agent's PostgreSQL: ended; then the lock is ours. */
+
+/* lock.c: nothing of the instance but us is left when this returns 0. */
+int lock_end_holders(struct agent *ag, struct error *err) MUST_USE;
+/* What a PostgreSQL that is gone for sure left, and would keep the next one from starting. */
+int lock_remove_files(struct agent *ag, struct error *err) MUST_USE;
+/* Processes of an earlier agent: ended; then the lock is ours. */
 int postgres_take_lock(struct agent *ag, struct error *err) MUST_USE;
 
 /* ---- long children (child.c) ----------------------------------------------------------------------------------- */
@@ -252,7 +258,7 @@ struct board {
     enum agent_phase phase;
     char message[480];
     char progress[120];
-    int64_t term, config_version, started_at_s, wal_term;
+    int64_t term, config_version, started_at_s, start_ns, wal_term;
     bool granted, running, usable, frozen;
     bool is_ready; /* PostgreSQL accepts connections: worth probing */
     char last_restart_id[128];
@@ -369,6 +375,8 @@ void backup_prepare_repositories(struct agent *ag);
 void archive_find_words(struct agent *ag);
 /* The prober's: measures the data folder and the room left, now and then, beside everything else (volume.c). */
 void volume_look(struct agent *ag);
+/* Room left for the instance; -1: unknown. */
+int64_t volume_free_bytes(struct agent *ag);
 /* The prober's: keeps the logs small, now and then, beside everything else (logs.c). */
 void logs_look(struct agent *ag);
 /* When the file is larger, all but its last block goes to NAME.1, what was there to NAME.2 …; *ret_cut: how much. */

@@ -4,6 +4,7 @@
  * progress, and their result as `pgbackrest info` tells it.
  */
 #include <stdio.h>
+#include <sys/statvfs.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -14,6 +15,7 @@
 #define CHECKPOINT_MS 600000
 #define STANZA_MS 120000
 #define INFO_MS 60000
+#define REPOSITORY_FULL_BYTES (INT64_C(1) << 20)
 #define BACKUP_MS (INT64_C(3) * 24 * 3600 * 1000)
 
 /* ---- checkpoints --------------------------------------------------------------------------------------------- */
@@ -45,6 +47,7 @@ struct task {
     char id[128], type[16], stanza[256];
     size_t repository; /* from 1; 0: all */
     int percent;
+    char path[1024]; /* of the repository */
 };
 
 static void say_task(struct task *t, const char *state, const char *error_text, const struct json *result)
@@ -145,6 +148,13 @@ static int read_result(struct task *t, struct arena *a, str old_label, const str
     return 0;
 }
 
+/* pgBackRest says so only when a write fails whole, not when it is cut short. */
+static bool is_full(const char *path)
+{
+    struct statvfs v;
+    return statvfs(path, &v) == 0 && (int64_t)v.f_bavail * (int64_t)v.f_frsize < REPOSITORY_FULL_BYTES;
+}
+
 static void run_backup(void *self)
 {
     struct task *t = self;
@@ -166,6 +176,8 @@ static void run_backup(void *self)
     pthread_mutex_unlock(&ag->pgbackrest_lock);
     if (r == 0)
         r = read_result(t, a, json_str_at(before, "label"), &result, &err);
+    if (r != 0 && is_full(t->path))
+        r = error_wrap(&err, r, "the file system of the repository is full");
     if (r != 0)
         log_error("backup failed", LOG_Z("id", t->id), LOG_ERROR(&err));
     say_task(t, r == 0 ? "succeeded" : "failed", r == 0 ? NULL : err.text, result);
@@ -219,6 +231,8 @@ int backup_begin(struct agent *ag, const struct json *body, struct error *err)
     (void)snprintf(t->id, sizeof(t->id), "%.*s", STR_ARG(id));
     (void)snprintf(t->type, sizeof(t->type), "%s", type);
     t->repository = repository;
+    (void)snprintf(t->path, sizeof(t->path), "%.*s",
+                   STR_ARG(json_str_at(json_item(ag->config.repositories, repository - 1), "path")));
     say_task(t, "running", NULL, NULL);
     if (pool_run(ag->tasks, run_backup, t))
         return 0;

@@ -94,6 +94,7 @@ void board_update(struct agent *ag)
     b->running = ag->pm.pid != 0;
     b->is_ready = ag->pm.is_ready;
     b->started_at_s = ag->pm.started_at_s;
+    b->start_ns = ag->pm.start_ns;
     b->usable = ag->durable.usable && ag->durable.has_data;
     b->frozen = ag->is_frozen;
     if (ag->pm.pid == 0 || ag->pm.as_standby)

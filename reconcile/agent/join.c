@@ -6,7 +6,6 @@
  * may die meanwhile.
  */
 #include <stdio.h>
-#include <sys/statvfs.h>
 
 #include "agent.h"
 #include "base/clock.h"
@@ -67,10 +66,8 @@ static int ask_source(struct agent *ag, struct arena *a, const struct json *sour
 
 static bool may_keep_old(struct agent *ag, int64_t bytes)
 {
-    struct statvfs v;
     return ag->durable.has_data && ag->durable.usable && !ag->durable.rewinding && fs_exists(ag->path.pgdata) &&
-           statvfs(ag->path.dir, &v) == 0 &&
-           (int64_t)v.f_bavail * (int64_t)v.f_frsize > bytes + bytes / 8 + ROOM_SPARE_BYTES;
+           volume_free_bytes(ag) > bytes + bytes / 8 + ROOM_SPARE_BYTES;
 }
 
 /* "  40960/61440 kB (66%), 0/1 tablespace" */

@@ -49,7 +49,7 @@ static const char probe_sql[] =
 struct prober {
     struct agent *ag;
     struct pg *c;
-    int64_t connected_start_s; /* of the postmaster the connection belongs to */
+    int64_t connected_ns; /* start of the postmaster that the connection belongs to */
     unsigned look;
     /* Streams when seen twice: one whose WAL the primary lacks says so for a moment, too, before it is turned away. */
     int64_t receiver; /* pid of the WAL receiver */
@@ -135,7 +135,7 @@ static void take_result(struct prober *p, struct arena *a, const struct pg_rows 
     pthread_mutex_lock(&ag->lock);
     struct board *b = &ag->board;
     /* A server that was stopped or promoted meanwhile: the worker knows better. */
-    if (b->is_ready && b->started_at_s == p->connected_start_s) {
+    if (b->is_ready && b->start_ns == p->connected_ns) {
         b->in_recovery = pg_is_true(rows, 0, 0);
         take_lsn(rows, 1, &b->lsn);
         take_lsn(rows, 2, &b->flush_lsn);
@@ -182,9 +182,9 @@ static void look(struct prober *p)
     struct agent *ag = p->ag;
     pthread_mutex_lock(&ag->lock);
     bool is_ready = ag->board.is_ready;
-    int64_t started_at_s = ag->board.started_at_s;
+    int64_t start_ns = ag->board.start_ns;
     pthread_mutex_unlock(&ag->lock);
-    if (!is_ready || started_at_s != p->connected_start_s)
+    if (!is_ready || start_ns != p->connected_ns)
         drop(p);
     p->looks_soon = false;
     if (!is_ready)
@@ -194,7 +194,7 @@ static void look(struct prober *p)
     struct error err;
     int64_t deadline_ns = deadline_in_ms(QUERY_MS);
     int r = 0;
-    p->connected_start_s = started_at_s;
+    p->connected_ns = start_ns;
     if (!p->c)
         r = pg_connect_local(ag, "postgres", deadline_ns, &p->c, &err);
     if (r == 0)

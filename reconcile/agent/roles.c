@@ -82,9 +82,16 @@ int roles_ensure(struct agent *ag, struct error *err)
     CLEANUP(pg_closep) struct pg *c = NULL;
     int64_t deadline_ns = deadline_in_ms(ROLES_MS);
     int r = pg_connect_local(ag, "postgres", deadline_ns, &c, err);
-    /* The replica role must not wait for standbys that need it to join. */
-    if (r == 0)
-        r = run(c, a, S("SET synchronous_commit = local"), deadline_ns, err);
+    /* The replica role must not wait for standbys that need it to join. And whatever the user wants logged: a verifier
+     * can be tried against guesses, so it stands in no log and in no view of what runs. */
+    static const char *const settings[] = {
+        "SET synchronous_commit = local",      "SET log_statement = none",
+        "SET log_min_error_statement = panic", "SET log_min_duration_statement = -1",
+        "SET log_min_duration_sample = -1",    "SET log_transaction_sample_rate = 0",
+        "SET track_activities = off"
+    };
+    for (size_t i = 0; r == 0 && i < ARRAY_LEN(settings); i++)
+        r = run(c, a, str_from(settings[i]), deadline_ns, err);
     if (r == 0)
         r = ensure_replica_role(c, a, deadline_ns, err);
     if (r == 0 && ag->config.app_user.len > 0 && ag->config.app_password.len > 0)

@@ -19,7 +19,8 @@
 #define RETRY_MAX_MS 10000
 #define RETRY_WAIT_MAX_MS 1000
 #define LOOK_MS 500
-#define HOLD_MS 1000 /* usually somebody was chosen by then */
+#define VOLUME_FULL_BYTES (INT64_C(20) << 20) /* a WAL segment and a little */
+#define HOLD_MS 1000                          /* usually somebody was chosen by then */
 #define HOUSEKEEPING_MS 10000
 
 static void ring(int fd)
@@ -256,16 +257,21 @@ static void retry_later(struct agent *ag, int64_t max_ms)
 
 static void note_death(struct agent *ag)
 {
-    int64_t ready_for_s = clock_realtime_ns() / NS_PER_S - ag->pm.started_at_s;
+    int64_t ran_ms = (clock_monotonic_ns() - ag->pm.start_ns) / NS_PER_MS;
     CLEANUP(arena_freep) struct arena *a = arena_new();
     str why = S("");
     if (!postgres_has_died(ag, a, &why))
         return;
     ag->crashed_ns = clock_monotonic_ns();
     ag->ready_term = 0;
-    board_say(ag, AGENT_CRASHED, "PostgreSQL ended unexpectedly, every process of it is gone%s%.*s",
-              why.len > 0 ? ": " : "", STR_ARG(why));
-    if (ready_for_s > RETRY_MAX_MS / 1000) {
+    /* On a full volume not even its last words find room. */
+    int64_t free_bytes = volume_free_bytes(ag);
+    str full = free_bytes >= 0 && free_bytes < VOLUME_FULL_BYTES
+                   ? arena_printf(a, "; the volume is full: %lld KiB are left", (long long)free_bytes / 1024)
+                   : S("");
+    board_say(ag, AGENT_CRASHED, "PostgreSQL ended unexpectedly, every process of it is gone%s%.*s%.*s",
+              why.len > 0 ? ": " : "", STR_ARG(why), STR_ARG(full));
+    if (ran_ms > RETRY_MAX_MS) {
         ag->retry_ms = 0;
         return;
     }
@@ -324,7 +330,7 @@ static int64_t step(struct agent *ag)
         return ag->retry_ns ? deadline_left_ms(ag->retry_ns) : 0;
     }
     ag->retry_ns = 0;
-    if (ag->pm.is_ready && clock_realtime_ns() / NS_PER_S - ag->pm.started_at_s > RETRY_MAX_MS / 1000)
+    if (ag->pm.is_ready && clock_monotonic_ns() - ag->pm.start_ns > RETRY_MAX_MS * NS_PER_MS)
         ag->retry_ms = 0;
     return wait_ms;
 }

@@ -33,16 +33,21 @@ static int64_t occupied(const char *folder)
     return bytes;
 }
 
+int64_t volume_free_bytes(struct agent *ag)
+{
+    struct statvfs v;
+    return statvfs(ag->path.dir, &v) == 0 ? (int64_t)v.f_bavail * (int64_t)v.f_frsize : -1;
+}
+
 static void measure(void *self)
 {
     struct agent *ag = self;
     int64_t used = occupied(ag->path.pgdata);
-    struct statvfs v;
-    bool has_free = statvfs(ag->path.dir, &v) == 0;
+    int64_t free_bytes = volume_free_bytes(ag);
     pthread_mutex_lock(&ag->lock);
     ag->board.data_used_bytes = used;
-    if (has_free)
-        ag->board.data_free_bytes = (int64_t)v.f_bavail * (int64_t)v.f_frsize;
+    if (free_bytes >= 0)
+        ag->board.data_free_bytes = free_bytes;
     pthread_mutex_unlock(&ag->lock);
     atomic_store(&ag->is_measuring, false);
 }
