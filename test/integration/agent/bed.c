@@ -139,16 +139,32 @@ static pid_t read_pid(struct instance *i, const char *name)
     return str_to_i64(str_trim(first), &pid) ? (pid_t)pid : 0;
 }
 
-void instance_launch(struct instance *i)
+static void launch(struct instance *i, const char *const *argv)
 {
     if (i->bed->postgres_bin || i->bed->log_max_bytes)
         write_bootstrap(i); /* what the test has asked for since the bed was opened */
-    const char *program = getenv("POSTGRES_AGENT");
-    cr_assert(program, "POSTGRES_AGENT names the program");
-    const char *argv[] = { program, "--data-dir", i->dir, NULL };
     (void)bed_run(i->bed, argv, NULL);
     i->pid = read_pid(i, "agent.pid");
     cr_assert(i->pid > 1, "it listens, but there is no agent.pid");
+}
+
+static const char *agent_program(void)
+{
+    const char *program = getenv("POSTGRES_AGENT");
+    cr_assert(program, "POSTGRES_AGENT names the program");
+    return program;
+}
+
+void instance_launch(struct instance *i)
+{
+    const char *argv[] = { agent_program(), "--data-dir", i->dir, NULL };
+    launch(i, argv);
+}
+
+void instance_launch_by(struct instance *i, const char *script)
+{
+    const char *argv[] = { "/bin/sh", "-c", script, "sh", agent_program(), "--data-dir", i->dir, NULL };
+    launch(i, argv);
 }
 
 bool process_lives(pid_t pid)

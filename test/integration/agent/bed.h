@@ -62,6 +62,8 @@ str bed_make_folder(struct bed *b, const char *name);
 void bed_close(struct bed *b);
 
 void instance_launch(struct instance *i);
+/* By a shell that runs this before it becomes the agent: `… exec "$@"`. */
+void instance_launch_by(struct instance *i, const char *script);
 /* SIGKILL to the agent alone. */
 void instance_kill_agent(struct instance *i);
 void instance_connect(struct instance *i);

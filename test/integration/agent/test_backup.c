@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A backup by pgBackRest as the leader orders it; the repository passes `pgbackrest verify`. */
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,11 @@ static bool is_task(const struct agent_status *s, str state)
 static bool is_task_over(const struct agent_status *s)
 {
     return is_task(s, S("succeeded")) || is_task(s, S("failed"));
+}
+
+static bool has_progress(const struct agent_status *s)
+{
+    return str_has_suffix(json_str_at(s->task, "progress"), S(" %")) || is_task_over(s);
 }
 
 static const struct json *order(struct bed *b, const char *id, const char *type, const char *repository)
@@ -54,8 +60,12 @@ Test(agent_backup, a_full_and_an_incremental_backup_pass_verify, .timeout = 400)
     const struct json *answer = NULL;
     cr_expect(instance_command(i, "/v1/backup", order(&b, "b-0", "full", "nowhere"), &answer) == 409);
     cr_expect(instance_command(i, "/v1/backup", order(&b, "b-1", "full", "main"), &answer) == 200);
-    instance_wait(i, "done with the backup", is_task_over, 180000);
+    instance_wait(i, "saying how far it is", has_progress, 180000);
     struct agent_status s = instance_status(i);
+    cr_expect(!is_task_over(&s), "it never said how far it is");
+    instance_wait(i, "done with the backup", is_task_over, 180000);
+    s = instance_status(i);
+    cr_expect(json_str_at(s.task, "progress").len == 0);
     cr_assert(is_task(&s, S("succeeded")), "%.*s", STR_ARG(json_str_at(s.task, "error")));
     cr_expect(str_has_suffix(json_str_at(s.task, "result.label"), S("F")));
     cr_expect(json_int_at(s.task, "result.sizeBytes", 0) > 1000000);
@@ -77,5 +87,48 @@ Test(agent_backup, a_full_and_an_incremental_backup_pass_verify, .timeout = 400)
     str out = bed_run(&b, argv, NULL);
     CHECK_HAS(out, "completed successfully");
     CHECK_HAS_NOT(out, "ERROR");
+    bed_close(&b);
+}
+
+static bool cannot_archive(const struct agent_status *s)
+{
+    return str_find(s->archive_error, S("files wait")) >= 0 && str_find(s->archive_error, S(": [")) >= 0;
+}
+
+static bool archives(const struct agent_status *s)
+{
+    return is_running_primary(s) && s->archive_error.len == 0;
+}
+
+Test(agent_backup, a_repository_that_is_full_or_away_is_told_with_pgbackrests_words, .timeout = 400)
+{
+    struct bed b;
+    bed_open(&b, 1);
+    struct instance *i = &b.instances[0];
+    struct arena *a = b.arena;
+    str path = bed_make_folder(&b, "repo");
+    if (mount("tmpfs", path.ptr, "tmpfs", 0, "size=12m,mode=0777") != 0) {
+        bed_close(&b);
+        cr_skip_test("only root can mount a small file system");
+    }
+    b.repositories =
+        JSON_ARRAY_OF(a, JSON_OBJECT_OF(a, JSON_MEMBER("name", json_string(a, S("main"))),
+                                        JSON_MEMBER("path", json_string(a, arena_printf(a, "%.*s/r", STR_ARG(path))))));
+    bed_start(&b);
+    instance_wait(i, "archiving", archives, 60000);
+    /* Room for the stanza, not for a backup of 30 MB. */
+    (void)instance_app_sql(i, "CREATE TABLE t AS SELECT random() AS x FROM generate_series(1, 300000)");
+    cr_expect(instance_command(i, "/v1/backup", order(&b, "b-1", "full", "main"), NULL) == 200);
+    instance_wait(i, "done with the backup", is_task_over, 180000);
+    struct agent_status s = instance_status(i);
+    cr_expect(is_task(&s, S("failed")));
+    CHECK_HAS(json_str_at(s.task, "error"), "pgbackrest: [");
+    CHECK_HAS(json_str_at(s.task, "error"), "repository is full");
+    /* Away altogether: nothing can be archived. */
+    cr_assert(umount2(path.ptr, MNT_DETACH) == 0);
+    cr_assert(chmod(path.ptr, 0) == 0);
+    (void)instance_sql(i, "app", "CREATE TABLE u (); SELECT pg_switch_wal()");
+    instance_wait(i, "saying that the archive fails", cannot_archive, 90000);
+    cr_assert(chmod(path.ptr, 0777) == 0);
     bed_close(&b);
 }

@@ -54,7 +54,8 @@ Test(agent_faults, a_disk_that_hangs_is_told_and_holds_up_neither_the_heartbeat_
     while (!instance_is_free(i))
         cr_assert(!deadline_has_passed(deadline_ns), "the lock is held by a child that hangs");
     i->pid = 0;
-    cr_assert(unlink(probe) == 0);
+    FD_AUTO reader = open(probe, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* lets the child go */
+    cr_assert(reader >= 0 && unlink(probe) == 0);
     instance_relaunch(i);
     instance_wait(i, "writing again", has_written, 30000);
     bed_close(&b);
@@ -181,5 +182,109 @@ Test(agent_faults, postgres_waits_for_its_port_and_says_so, .timeout = 200)
     instance_wait(i, "saying that the port is taken", says_port_is_taken, 30000);
     fs_closep(&port);
     instance_wait(i, "running again", is_running_primary, 60000);
+    bed_close(&b);
+}
+
+static bool says_full(const struct agent_status *s)
+{
+    return !s->postgres_running && str_find(s->message, S("volume is full")) >= 0;
+}
+
+Test(agent_faults, a_full_volume_is_told_and_left_as_soon_as_there_is_room, .timeout = 300)
+{
+    struct bed b;
+    bed_open(&b, 1);
+    struct instance *i = &b.instances[0];
+    if (mount("tmpfs", i->dir, "tmpfs", 0, "size=160m,mode=0777") != 0) {
+        bed_close(&b);
+        cr_skip_test("only root can mount a small file system");
+    }
+    b.log_max_bytes = 1 << 20; /* writes agent.json, which the mount hides */
+    bed_start(&b);
+    (void)instance_app_sql(i, "CREATE TABLE t AS SELECT 1 AS x");
+    const char *ballast = arena_printf(b.arena, "%s/ballast", i->dir).ptr;
+    FD_AUTO fd = open(ballast, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    off_t size = 0;
+    while (fallocate(fd, 0, size, 1 << 20) == 0)
+        size += 1 << 20;
+    pid_t before = instance_postmaster(i);
+    /* Nothing can be written any more; PostgreSQL ends as soon as it needs WAL. */
+    cr_assert(kill(before, SIGKILL) == 0);
+    instance_wait(i, "saying that the volume is full", says_full, 60000);
+    cr_assert(unlink(ballast) == 0);
+    fs_closep(&fd);
+    instance_wait(i, "running again", is_running_primary, 90000);
+    CHECK_STR(instance_app_sql(i, "INSERT INTO t VALUES (2); SELECT count(*) FROM t"), "2");
+    cr_expect(instance_status(i).term == 1);
+    char dir[128];
+    (void)snprintf(dir, sizeof(dir), "%s", i->dir);
+    (void)kill(i->pid, SIGTERM);
+    int64_t deadline_ns = deadline_in_ms(20000);
+    while (process_lives(i->pid) && !deadline_has_passed(deadline_ns))
+        (void)poll(NULL, 0, 10);
+    i->pid = 0;
+    cr_assert(umount2(dir, MNT_DETACH) == 0);
+    bed_close(&b);
+}
+
+static bool says_what_is_missing(const struct agent_status *s)
+{
+    return !s->postgres_running && str_find(s->message, S("No such file")) >= 0 && s->usable;
+}
+
+Test(agent_faults, missing_programs_are_told_and_cost_no_data, .timeout = 300)
+{
+    struct bed b;
+    bed_bring_up(&b, 2);
+    struct instance *two = &b.instances[1];
+    (void)instance_app_sql(&b.instances[0], "CREATE TABLE t AS SELECT 1 AS x");
+    instance_wait_rows(two, "1");
+    instance_kill_all(two);
+    b.postgres_bin = "/nonexistent";
+    instance_relaunch(two);
+    instance_wait(two, "saying what is missing", says_what_is_missing, 30000);
+    instance_kill_agent(two);
+    b.postgres_bin = "/usr/lib/postgresql/15/bin";
+    instance_relaunch(two);
+    instance_wait(two, "a streaming standby", is_streaming_standby, 60000);
+    str log = instance_log(two, "agent.log");
+    ptrdiff_t first = str_find(log, S("\"msg\":\"copied\""));
+    cr_expect(str_find(str_from_offset(log, (size_t)first + 5), S("\"msg\":\"copied\"")) < 0, "nothing is copied anew");
+    bed_close(&b);
+}
+
+/* Ignored signals are inherited: so would be the ends of children that nobody then could wait for. */
+Test(agent_faults, children_are_waited_for_although_the_starter_ignored_them_and_orphans_are_reaped, .timeout = 200)
+{
+    struct bed b;
+    bed_open(&b, 1);
+    struct instance *i = &b.instances[0];
+    instance_launch_by(i, "trap '' CHLD; exec \"$@\"");
+    instance_connect(i);
+    instance_configure(i);
+    instance_wait(i, "a running primary", is_running_primary, 60000);
+    b.is_initialized = true;
+    /* One whose parent dies first becomes the agent's, as in a container, and vanishes at its end. */
+    const char *mark = arena_printf(b.arena, "%s/orphan", i->dir).ptr;
+    (void)instance_sql(
+        i, "postgres",
+        arena_printf(b.arena,
+                     "COPY (SELECT 1) TO PROGRAM 'sh -c \"sleep 2 >/dev/null 2>&1 & echo \\$! >%s\"; cat "
+                     ">/dev/null'",
+                     mark)
+            .ptr);
+    str text;
+    int64_t pid = 0, deadline_ns = deadline_in_ms(20000);
+    while (fs_read(b.arena, mark, 100, &text, NULL) != 0 || !str_to_i64(str_trim(text), &pid))
+        cr_assert(!deadline_has_passed(deadline_ns), "no orphan");
+    const char *stat = arena_printf(b.arena, "/proc/%d/stat", (int)pid).ptr;
+    cr_assert(fs_read(b.arena, stat, 4096, &text, NULL) == 0);
+    str rest = str_from_offset(text, (size_t)str_rindex(text, ')') + 4), parent;
+    (void)str_cut(rest, ' ', &parent, &rest);
+    cr_expect(str_eq(parent, arena_printf(b.arena, "%d", (int)i->pid)), "the agent is its parent: %.*s", STR_ARG(text));
+    while (fs_exists(stat)) {
+        cr_assert(!deadline_has_passed(deadline_ns), "a zombie stays");
+        (void)poll(NULL, 0, 20);
+    }
     bed_close(&b);
 }
