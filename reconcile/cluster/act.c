@@ -166,6 +166,7 @@ static int edit_all(struct cluster_runtime *c, struct arena *a, struct cluster_v
                     bool *ret_is_edited, struct error *err)
 {
     int first = 0;
+    const struct record before = v->record;
     *ret_is_edited = false;
     for (size_t i = 0; i < p->count; i++) {
         int result;
@@ -182,6 +183,8 @@ static int edit_all(struct cluster_runtime *c, struct arena *a, struct cluster_v
         return first;
     struct error one;
     int result = record__save(c->manager, a, &v->record, &one);
+    if (result < 0)
+        v->record = before;
     if (result < 0 && err)
         *err = one;
     return result < 0 ? result : first;

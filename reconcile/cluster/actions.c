@@ -75,11 +75,12 @@ void actions__refuse(struct cluster_runtime *c, struct pending_action *p, enum s
         p->done(p->done_self, 0, NULL, refusal_of(p->arena, reason, str_from(c->name), why));
 }
 
-void actions__note_change(struct cluster_runtime *c, const struct record *r)
+void actions__note_change(struct cluster_runtime *c, const struct record *r, bool is_changing)
 {
     pthread_mutex_lock(&c->lock);
+    c->term = r->term;
     c->changing[0] = '\0';
-    if (r)
+    if (is_changing)
         (void)snprintf(c->changing, sizeof(c->changing),
                        "a change of primary is under way (term %lld: %.*s): wait until it is done", (long long)r->term,
                        STR_ARG(str_first(r->primary.len ? r->last_reason : r->reason, 120)));
@@ -95,6 +96,7 @@ static const char *enqueue(struct cluster_runtime *c, struct pending_action *p)
     if (p->is_change && c->changes > 0 && !is_forced)
         return "a change of primary is under way: wait until it is done";
     c->changes += p->is_change;
+    p->asked_term = c->term;
     list_add_tail(&c->actions, &p->in_all);
     struct pending_action **end = &c->pending;
     while (*end)
@@ -133,12 +135,14 @@ void actions__submit(void *self, const struct action_request *request, action_do
         why = enqueue(c, p);
         pthread_mutex_unlock(&c->lock);
     }
-    pthread_mutex_unlock(&m->lock);
-    if (c && !why) { /* p is the worker's by now */
+    bool is_taken = c && !why; /* then p is the worker's by now */
+    if (is_taken) {            /* under the lock: the queues live as long as the manager is not stopping */
         workqueue_add(m->queue, key);
         workqueue_add_after(m->publish, key, ACTION_DEADLINE_MS + 1);
-        return;
     }
+    pthread_mutex_unlock(&m->lock);
+    if (is_taken)
+        return;
     struct status *s;
     if (why) {
         s = refusal_of(p->arena, STATUS_CONFLICT, request->name, str_from(why));
@@ -282,6 +286,10 @@ static enum outcome begin_change(struct cluster_runtime *c, struct arena *a, str
     struct step step;
     struct error err;
     int r = plan_admit_change(a, v, &wish, &step, &err);
+    /* What was asked for is done by now, or is something else: who asked must look again. */
+    if (r == 0 && p->asked_term && p->asked_term != v->record.term && !wish.is_forced)
+        r = error_set(&err, ERRC_CONFLICT, "the primary has changed meanwhile: it is \"%.*s\" in term %lld",
+                      STR_ARG(v->record.primary), (long long)v->record.term);
     if (r < 0) {
         actions__refuse(c, p, STATUS_CONFLICT, str_from(err.text));
         return OUTCOME_ANSWERED;

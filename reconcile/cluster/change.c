@@ -137,7 +137,7 @@ static int64_t next_timeline(const struct record *r, const struct candidate *all
 static int record_choice(struct cluster_runtime *c, struct arena *a, struct cluster_view *v,
                          const struct candidate *all, size_t count, size_t chosen, struct error *err)
 {
-    struct record *r = &v->record;
+    struct record *r = &v->record, before = *r;
     r->last_lost_bytes = lost_bytes(r, all, chosen);
     r->tli = next_timeline(r, all, count);
     r->last_from = r->old;
@@ -153,7 +153,10 @@ static int record_choice(struct cluster_runtime *c, struct arena *a, struct clus
     struct record_sync sync = plan_wanted_sync(a, v);
     if (sync.wait > 0 || r->sync_count > 0)
         record_push_sync(a, r, sync);
-    return record__save(c->manager, a, r, err);
+    int result = record__save(c->manager, a, r, err);
+    if (result < 0)
+        *r = before;
+    return result;
 }
 
 int change__promote(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err)
@@ -238,13 +241,15 @@ static void tell_begin(struct cluster_runtime *c, struct arena *a, const struct 
 int change__begin(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct step *s,
                   struct error *err)
 {
-    struct record *r = &v->record;
+    struct record *r = &v->record, before = *r;
     raise_term(r, s);
+    actions__note_change(c, r, true);
     int result = record__save(c->manager, a, r, err);
-    if (result < 0)
+    if (result < 0) {
+        *r = before; /* nobody is to be shown what may never have been written */
         return result;
+    }
     c->change_began_ns = clock_monotonic_ns();
-    actions__note_change(c, r);
     for (size_t k = 0; k < r->instance_count; k++) { /* no word of the old term any more (8) */
         struct instance_runtime *i = runtime__instance(c, r->instances[k].name);
         link_set_word(i->link, r->term, false, false);

@@ -59,6 +59,7 @@ struct pending_action {
     bool is_dry_run, is_change;
     bool has_begun;     /* the record says so, or may in a moment; under the cluster's lock */
     bool is_answered;   /* under the cluster's lock: by the worker or by the clock, whoever was first */
+    int64_t asked_term; /* in which it was asked for; 0: not known */
     int64_t tried_term; /* of the change it began, or tried to begin; 0: none */
     int64_t deadline_ns;
     action_done_fn done;
@@ -93,6 +94,7 @@ struct cluster_runtime {
     struct pending_action *pending;
     struct list actions;               /* all that are not freed yet */
     size_t changes;                    /* changes of primary that were asked for and are not answered yet */
+    int64_t term;                      /* as the newest pass saw it */
     char changing[ERROR_TEXT_MAX];     /* why no other action can begin now; empty: none is under way */
     struct announcement *announcement; /* a status that the publisher is to write, while the worker is at work */
 };
@@ -186,8 +188,8 @@ void actions__submit(void *self, const struct action_request *request, action_do
 bool actions__work(struct cluster_runtime *c, struct arena *a, struct cluster_view *v);
 /* Answers what waited for too long, whatever the worker is doing meanwhile. On the publisher's thread. */
 void actions__expire(struct manager *m, str key);
-/* A change of primary is under way as the record says, or none is (NULL): others are refused at once. */
-void actions__note_change(struct cluster_runtime *c, const struct record *r);
+/* While a change of primary is under way others are refused at once. */
+void actions__note_change(struct cluster_runtime *c, const struct record *r, bool is_changing);
 /* Each answers what waits once; the clock may have been faster. */
 void actions__answer(struct cluster_runtime *c, struct pending_action *p, int code, const struct json *body);
 void actions__refuse(struct cluster_runtime *c, struct pending_action *p, enum status_reason reason, str why);

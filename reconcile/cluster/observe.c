@@ -70,7 +70,7 @@ static void note_change(struct cluster_runtime *c, struct cluster_view *v)
         c->served_term = r->term;
     bool is_promoting = r->last_term == r->term && c->served_term != r->term && v->now_ns - v->down_ns < PROMOTION_NS;
     v->is_changing = r->primary.len == 0 || is_promoting;
-    actions__note_change(c, v->is_changing ? r : NULL);
+    actions__note_change(c, r, v->is_changing);
 }
 
 /* How long the primary of this term has not been serving; a new term starts anew. */

@@ -194,7 +194,11 @@ void plan_make(struct arena *a, const struct cluster_view *v, struct plan *p)
 {
     memset(p, 0, sizeof(*p));
     if (v->spec.is_paused) {
-        plan__say(p, "Paused", S("spec.paused is true: nothing is changed, and no failover happens"));
+        plan__say(p, "Paused",
+                  v->is_changing
+                      ? S("spec.paused is true: a change of primary that is under way waits, and there is no "
+                          "primary until spec.paused is false")
+                      : S("spec.paused is true: nothing is changed, and no failover happens"));
         return;
     }
     if (!v->has_record) {

@@ -320,6 +320,43 @@ Test(change, write_of_the_record_whose_answer_was_lost_is_read_back)
     bed_end(&b);
 }
 
+Test(change, term_that_was_never_written_is_never_shown)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":3}");
+    fake_kube_fail(b.kube, &(struct fake_kube_fault) { .method = "PUT", .path = "clusterrecords", .code = 409 });
+    fake_agent_fail(b.fleet, "pg-1", "disk is broken");
+    size_t before = fake_kube_calls(b.kube, "PUT", "clusterrecords");
+    BED_WAIT(&b, is_shown(&b, "FailingOver"));
+    BED_WAIT(&b, fake_kube_calls(b.kube, "PUT", "clusterrecords") > before + 5);
+    cr_assert_eq(json_int_at(bed_cluster(&b), "status.term", 0), 1);
+    cr_assert_eq(fake_agent_commands(b.fleet, NULL, "/v1/prepare"), 0);
+    fake_kube_heal(b.kube);
+    BED_WAIT(&b, fake_fleet_write(b.fleet));
+    cr_assert_eq(bed_record(&b).term, 2);
+    bed_end(&b);
+}
+
+Test(change, pause_in_the_middle_of_it_says_that_there_is_no_primary)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":3}");
+    write_some(&b, 5);
+    fake_agent_fault(
+        b.fleet, &(struct fake_agent_fault) { .name = "pg-1", .path = "/v1/prepare", .times = 100000, .code = 503 });
+    struct bed_post *p = bed_post_begin(&b, "switchover", "{}", false);
+    BED_WAIT(&b, bed_record(&b).term == 2);
+    bed_spec(&b, "{\"instances\":3,\"paused\":true}");
+    BED_WAIT(&b, bed_is_phase(&b, "Paused") && str_find(bed_status(&b, "message"), S("there is no primary")) > 0);
+    fake_agent_heal(b.fleet);
+    int before = fake_agent_commands(b.fleet, NULL, "/v1/prepare");
+    cr_assert_not(WAIT_FOR(fake_agent_commands(b.fleet, NULL, "/v1/prepare") > before, 500));
+    bed_spec(&b, "{\"instances\":3}");
+    cr_assert_eq(bed_post_end(&b, p).code, 200);
+    expect_nothing_lost(&b);
+    bed_end(&b);
+}
+
 /* ---- the store goes back (rule 49) ----------------------------------------------------------------------------- */
 
 /* Only the record, as it stood before a switchover to pg-2. The manager is stopped. */
