@@ -141,6 +141,33 @@ static bool plan_term(struct arena *a, const struct cluster_view *v, struct plan
 
 /* ---- the whole ------------------------------------------------------------------------------------------------- */
 
+/* It is to come back, or to begin: says what is missing, and tells it again that it is the primary. */
+static void wait_for(struct arena *a, const struct cluster_view *v, const struct instance_view *primary, struct plan *p)
+{
+    if (!v->record.is_initialized) {
+        plan__say(p, "Creating", arena_printf(a, "instance %.*s is being initialised", STR_ARG(primary->in->name)));
+        return;
+    }
+    if (!primary->link.is_connected && primary->platform != PLATFORM_DEAD) {
+        plan__say(
+            p, "WaitingForPrimary",
+            arena_printf(a, "the agent of primary %.*s is silent, and nothing proves that its PostgreSQL is dead: %.*s",
+                         STR_ARG(primary->in->name), STR_ARG(primary->link.last_error)));
+        return;
+    }
+    if (v->is_changing)
+        plan__say(p, v->record.is_switchover ? "SwitchingOver" : "FailingOver",
+                  arena_printf(a, "%.*s is being promoted: %.*s", STR_ARG(primary->in->name),
+                               STR_ARG(v->record.last_reason)));
+    plan__say(p, "WaitingForPrimary",
+              arena_printf(a, "primary %.*s is not serving: %.*s", STR_ARG(primary->in->name),
+                           STR_ARG(primary->link.has_status ? primary->link.status.message : S("starting"))));
+    /* Chosen, but its promotion was not begun or was forgotten by a restart: the word is repeated (16). */
+    if (primary->link.is_connected && primary->link.has_status &&
+        !(str_eq(primary->link.status.granted_to, primary->in->name) && primary->link.status.term == v->record.term))
+        plan__add(p, STEP_PROMOTE, primary->in->name);
+}
+
 bool plan__primary(struct arena *a, const struct cluster_view *v, struct plan *p)
 {
     if (plan_term(a, v, p))
@@ -171,27 +198,6 @@ bool plan__primary(struct arena *a, const struct cluster_view *v, struct plan *p
             arena_printf(a, "%.*s; spec.failover.automatic is false: POST …/failover to replace it", STR_ARG(why)));
         return false;
     }
-    if (!v->record.is_initialized) {
-        plan__say(p, "Creating", arena_printf(a, "instance %.*s is being initialised", STR_ARG(primary->in->name)));
-        return false;
-    }
-    if (!primary->link.is_connected && primary->platform != PLATFORM_DEAD) {
-        plan__say(
-            p, "WaitingForPrimary",
-            arena_printf(a, "the agent of primary %.*s is silent, and nothing proves that its PostgreSQL is dead: %.*s",
-                         STR_ARG(primary->in->name), STR_ARG(primary->link.last_error)));
-        return false;
-    }
-    if (v->is_changing)
-        plan__say(p, v->record.is_switchover ? "SwitchingOver" : "FailingOver",
-                  arena_printf(a, "%.*s is being promoted: %.*s", STR_ARG(primary->in->name),
-                               STR_ARG(v->record.last_reason)));
-    plan__say(p, "WaitingForPrimary",
-              arena_printf(a, "primary %.*s is not serving: %.*s", STR_ARG(primary->in->name),
-                           STR_ARG(primary->link.has_status ? primary->link.status.message : S("starting"))));
-    /* Chosen, but its promotion was not begun or was forgotten by a restart: the word is repeated (16). */
-    if (primary->link.is_connected && primary->link.has_status &&
-        !(str_eq(primary->link.status.granted_to, primary->in->name) && primary->link.status.term == v->record.term))
-        plan__add(p, STEP_PROMOTE, primary->in->name);
+    wait_for(a, v, primary, p);
     return false;
 }
