@@ -82,7 +82,8 @@ static void anonymous(struct api_user *ret)
 struct status *auth_user(struct auth *auth, struct arena *a, const struct auth_certificate *certificate,
                          str authorization, struct api_user *ret)
 {
-    bool is_wrong = false;
+    /* As kube-apiserver: what was presented and is no good does not make somebody nobody. */
+    bool is_wrong = certificate && !certificate->is_verified;
     if (certificate && certificate->is_verified && !str_is_empty(certificate->common_name)) {
         /* Verified at the handshake; a long connection may outlive the certificate. */
         if (certificate->not_after_s > clock_realtime_ns() / NS_PER_S) {
