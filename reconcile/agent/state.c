@@ -3,7 +3,9 @@
  * What the agent must not forget (rule 1): a small JSON file, replaced by write + fsync + rename + fsync of the folder.
  * Nothing is answered to the leader before it stands there (rule 2).
  */
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "agent.h"
 #include "base/fs.h"
@@ -11,6 +13,7 @@
 #include "json/json_write.h"
 
 #define STATE_MAX_BYTES 65536
+#define RESERVE_BYTES (256 << 10)
 
 static void copy_text(char *to, size_t size, str from)
 {
@@ -73,6 +76,25 @@ static const struct json *wal_terms_json(struct arena *a, const struct durable *
     return json_builder_array(&b);
 }
 
+/*
+ * Room that is given up when the disk is full: a primary that cannot promise a higher term could not be replaced, which
+ * is what a full disk needs most.
+ */
+static const char *reserve_path(struct agent *ag, struct arena *a)
+{
+    return arena_printf(a, "%s/reserve", ag->path.run).ptr;
+}
+
+static void make_reserve(struct agent *ag, struct arena *a)
+{
+    const char *path = reserve_path(ag, a);
+    if (fs_exists(path))
+        return;
+    FD_AUTO fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0 && posix_fallocate(fd, 0, RESERVE_BYTES) != 0)
+        (void)unlink(path); /* no room now: the next promise tries again */
+}
+
 int state_write(struct agent *ag, const struct durable *d, struct error *err)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
@@ -86,7 +108,13 @@ int state_write(struct agent *ag, const struct durable *d, struct error *err)
         JSON_MEMBER("usable", json_bool(d->usable)), JSON_MEMBER("need", json_string(a, lsn_format(a, d->need))),
         JSON_MEMBER("lastRestartID", json_string(a, str_from(d->last_restart_id))),
         JSON_MEMBER("walTerms", wal_terms_json(a, d)));
-    return fs_write_atomic(ag->path.state, json_text(a, v), 0600, err);
+    str text = json_text(a, v);
+    int r = fs_write_atomic(ag->path.state, text, 0600, err);
+    if (r == 0)
+        make_reserve(ag, a);
+    else if (unlink(reserve_path(ag, a)) == 0)
+        r = fs_write_atomic(ag->path.state, text, 0600, err);
+    return r;
 }
 
 void state_note_timeline(struct durable *d, int64_t timeline, int64_t term)

@@ -133,8 +133,10 @@ static const struct json *status_of(struct arena *a, const struct shown *shown)
     json_builder_init(&b, a);
     json_builder_add(&b, S("role"), json_string(a, !runs ? S("unknown") : is_primary ? S("primary") : S("standby")));
     json_builder_add(&b, S("phase"), json_string(a, phase_of(shown)));
-    json_builder_add(&b, S("ready"), json_bool(is_primary || (runs && s->streaming)));
-    json_builder_add(&b, S("message"), text_or_none(a, is_live ? s->message : shown->link.last_error));
+    str trouble = runs ? view_trouble(s) : S("");
+    json_builder_add(&b, S("ready"), json_bool((is_primary || (runs && s->streaming)) && trouble.len == 0));
+    str message = !is_live ? shown->link.last_error : trouble.len ? trouble : s->message;
+    json_builder_add(&b, S("message"), text_or_none(a, message));
     json_builder_add(&b, S("endpoint"), text_or_none(a, shown->endpoint));
     if (shown->link.heard_ns) {
         int64_t ago_ns = clock_monotonic_ns() - shown->link.heard_ns;

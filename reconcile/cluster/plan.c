@@ -151,7 +151,7 @@ static str what_it_does(struct arena *a, const struct instance_view *i)
     const struct agent_status *s = &i->link.status;
     if (!i->link.is_connected || !i->link.has_status)
         return arena_printf(a, "%.*s: not reached", STR_ARG(i->in->name));
-    str more = s->progress.len ? s->progress : s->message;
+    str trouble = view_trouble(s), more = trouble.len ? trouble : s->progress.len ? s->progress : s->message;
     if (str_has_prefix(more, s->phase)) /* "copying from pg-1" says it already */
         return arena_printf(a, "%.*s: %.*s", STR_ARG(i->in->name), STR_ARG(more));
     return arena_printf(a, "%.*s: %.*s%s%.*s", STR_ARG(i->in->name), STR_ARG(s->phase), more.len ? ", " : "",

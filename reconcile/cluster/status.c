@@ -94,13 +94,20 @@ static const struct json *conditions_of(struct arena *a, const struct cluster_vi
     json_builder_init(&c.list, a);
     const struct instance_view *primary = v->has_record ? view_primary(v) : NULL;
     bool serves = primary && view_is_serving_primary(v, primary);
-    size_t streaming = ready - serves, wanted = (size_t)v->spec.instances;
+    size_t streaming = 0, wanted = (size_t)v->spec.instances;
+    for (size_t k = 0; k < v->instance_count; k++)
+        streaming += view_is_streaming_standby(v, &v->instances[k]);
+    str trouble = serves ? view_trouble(&primary->link.status) : p->message;
     bool all = ready == wanted && v->instance_count == wanted;
     condition(&c, "Ready", all, all ? "AllInstancesReady" : p->phase, p->message);
-    condition(&c, "PrimaryAvailable", serves, serves ? "Serving" : p->phase,
-              serves ? arena_printf(a, "%.*s accepts writes in term %lld", STR_ARG(v->record.primary),
-                                    (long long)v->record.term)
-                     : p->message);
+    bool is_good = serves && trouble.len == 0;
+    condition(&c, "PrimaryAvailable", is_good,
+              is_good  ? "Serving"
+              : serves ? "Unhealthy"
+                       : p->phase,
+              is_good ? arena_printf(a, "%.*s accepts writes in term %lld", STR_ARG(v->record.primary),
+                                     (long long)v->record.term)
+                      : trouble);
     condition(&c, "StandbysStreaming", streaming + 1 >= wanted,
               streaming + 1 >= wanted ? "Streaming" : "StandbyMissing",
               arena_printf(a, "%zu of %zu standbys stream", streaming, wanted ? wanted - 1 : 0));

@@ -2,6 +2,8 @@
 /* Questions about a view that more than one decision asks. */
 #include "view.h"
 
+#define DISK_FULL_BYTES (16 << 20)
+
 struct instance_view *view_instance(const struct cluster_view *v, str name)
 {
     for (size_t i = 0; i < v->instance_count; i++)
@@ -34,9 +36,20 @@ bool view_is_streaming_standby(const struct cluster_view *v, const struct instan
            s->streaming && s->usable && s->term == v->record.term;
 }
 
+str view_trouble(const struct agent_status *s)
+{
+    if (!s->postgres_running)
+        return S("");
+    if (!s->health_ok && s->health_error.len)
+        return s->health_error;
+    if (s->data_used_bytes > 0 && s->data_free_bytes < DISK_FULL_BYTES)
+        return S("its disk is full: there is no room for a segment of write-ahead log");
+    return S("");
+}
+
 bool view_is_ready(const struct cluster_view *v, const struct instance_view *i)
 {
-    return view_is_serving_primary(v, i) || view_is_streaming_standby(v, i);
+    return (view_is_serving_primary(v, i) || view_is_streaming_standby(v, i)) && view_trouble(&i->link.status).len == 0;
 }
 
 int64_t view_lag_bytes(const struct cluster_view *v, const struct instance_view *i)

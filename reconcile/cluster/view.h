@@ -61,7 +61,10 @@ struct instance_view *view_primary(const struct cluster_view *v);
 bool view_is_serving_primary(const struct cluster_view *v, const struct instance_view *i);
 /* It streams from the record's primary and may be chosen. */
 bool view_is_streaming_standby(const struct cluster_view *v, const struct instance_view *i);
-/* One of both. */
+/* Why an instance that runs is in no good state: its probes fail, its disk is full. For people; empty: nothing known.
+ * No reason to replace it without being asked. */
+str view_trouble(const struct agent_status *s);
+/* One of both, and without trouble. */
 bool view_is_ready(const struct cluster_view *v, const struct instance_view *i);
 /* Bytes that a standby is behind the primary's newest position; -1: unknown. */
 int64_t view_lag_bytes(const struct cluster_view *v, const struct instance_view *i);

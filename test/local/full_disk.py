@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The disk of one instance is full: a standby's stops nobody, a primary's is replaced, each comes back with its space."""
+import contextlib
+import ctypes
+import os
+import time
+
+import local
+from local import live
+
+SIZE = 512 << 20
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def mount(folder):
+    """A small disk of its own; False where that is not allowed."""
+    options = f"size={SIZE},mode=0700".encode()
+    return LIBC.mount(b"tmpfs", folder.encode(), b"tmpfs", 0, options) == 0
+
+
+def unmount(folder):
+    LIBC.umount2(folder.encode(), 2)
+
+
+def fill(folder):
+    path = os.path.join(folder, "filler")
+    with open(path, "wb") as file:
+        try:
+            while True:
+                file.write(b"\0" * 65536)
+                file.flush()
+        except OSError:
+            pass
+    return path
+
+
+@contextlib.contextmanager
+def growing(server):
+    """Writes much, so that a new segment of WAL is needed soon."""
+    stop, conninfo = [], server.conninfo("pg")
+    query = "INSERT INTO big SELECT repeat(md5(i::text), 30) FROM generate_series(1, 4000) i"
+
+    def grow():
+        while not stop:
+            with contextlib.suppress(OSError, local.subprocess.TimeoutExpired):
+                server.psql(conninfo, query)
+                server.psql(conninfo, "TRUNCATE big")
+            time.sleep(0.3)
+    running = live.Background(grow)
+    yield
+    stop.append(True)
+    running.join(60)
+
+
+def create(server, disks):
+    """The folders of a cluster are known once it has a uid: it is made paused, and goes on when each has its disk."""
+    server.create("pg", instances=3, paused=True)
+    uid = server.cluster("pg")["metadata"]["uid"]
+    parent = f"{server.folder}/instances/default/pg.{uid[:8]}"
+    os.makedirs(parent, mode=0o711, exist_ok=True)
+    for name in ("pg-1", "pg-2", "pg-3"):
+        disks[name] = f"{parent}/{name}"
+        os.mkdir(disks[name])
+        if not mount(disks[name]):
+            return False
+        local.shutil.chown(disks[name], "postgres", "postgres")
+    server.patch("pg", {"paused": False})
+    print(f"# three ready after {server.wait_ready('pg'):.1f} s")
+    return True
+
+
+def full_standby(tap, server, writer, disks):
+    standby = server.standbys("pg")[0]
+    writer.mark()
+    filler = fill(disks[standby])
+    with growing(server):
+        live.until(lambda: not server.instances("pg")[standby].get("ready"), "the end of its streaming", 60)
+    shown = server.instances("pg")[standby]
+    print(f"# shown: {shown.get('phase')} {shown.get('message')}")
+    tap.check("a full standby does not stop writes", writer.failures() == 0 and writer.gap_ms() < 3000, writer.gap_ms())
+    status = server.status("pg")
+    tap.check("the cluster says so", status["phase"] != "Running" and status["readyInstances"] == 2, status)
+    os.unlink(filler)
+    print(f"# ready {server.wait_ready('pg'):.1f} s after there was room again")
+    tap.check("the primary stayed", server.status("pg")["term"] == status["term"])
+
+
+def full_primary(tap, server, writer, disks):
+    primary, term = server.primary("pg"), server.status("pg")["term"]
+    filler = fill(disks[primary])
+    began = time.monotonic()
+    writer.mark()
+    try:
+        with growing(server):
+            live.until(lambda: server.condition("pg", "PrimaryAvailable")["status"] == "False" or
+                       server.primary("pg") not in (None, primary), lambda: f"trouble: {server.status('pg')}", 60)
+        if server.status("pg")["term"] == term:  # it goes on with the WAL that it has
+            condition = server.condition("pg", "PrimaryAvailable")
+            tap.check("the conditions tell of a full disk", "full" in condition["message"], condition)
+            answer = server.http1(timeout=60).call("POST", local.BASE + "postgresclusters/pg/switchover", {"reason": "full"})
+            tap.check("a switchover away from it works", answer.status == 200, answer)
+        live.until(lambda: server.primary("pg") not in (None, primary), lambda: f"another primary: {server.status('pg')}", 60)
+        writer.wait(20)
+        print(f"# replaced {time.monotonic() - began:.1f} s after its disk was full, writes stopped for {writer.gap_ms():.0f} ms")
+        tap.check("a primary without room is replaced", server.status("pg")["term"] > term, server.status("pg"))
+    finally:
+        os.unlink(filler)
+    print(f"# ready {server.wait_ready('pg'):.1f} s after there was room again")
+    tap.check("it comes back as a standby", server.instances("pg")[primary]["role"] == "standby", server.instances("pg"))
+
+
+def check_rows(tap, what, writer):
+    writer.wait(20)
+    acknowledged, missing = writer.verify()
+    tap.check(f"{what}: none of {acknowledged} acknowledged rows is missing", missing == 0, missing)
+
+
+def test(tap, server):
+    disks = {}
+    try:
+        if not create(server, disks):
+            tap.skip("a full disk", "no right to mount")
+            return
+        server.patch("pg", {"postgresql": {"synchronous": {"number": 1}, "parameters": {"max_wal_size": "64MB"}}})
+        server.wait_ready("pg")
+        live.until(lambda: "ANY 1" in server.super_sql("pg", server.primary("pg"), "SHOW synchronous_standby_names"), "the set")
+        writer = server.writer("pg")
+        server.sql("pg", "CREATE TABLE big (t text)")
+        full_standby(tap, server, writer, disks)
+        check_rows(tap, "full standby", writer)
+        full_primary(tap, server, writer, disks)
+        check_rows(tap, "full primary", writer)
+    finally:
+        for folder in disks.values():
+            local.kill(*local.processes_below(folder))
+            unmount(folder)
+
+
+if __name__ == "__main__":
+    local.main(test)
