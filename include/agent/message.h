@@ -17,7 +17,8 @@
  *                     409 {decided: true} when this term has a primary already (18).
  * POST /v1/promote    {term, timeline}, rules 27–28; answers {term} when it is on disk and begun; phase and timeline of
  *                     the status say when it is done, or phase "failed" why not.
- * POST /v1/restart    {term, id}: restart PostgreSQL once per id. Also ends the wait after a crash.
+ * POST /v1/restart    {term, id, postmaster?}: restart PostgreSQL once per id. postmaster: only that one of the status;
+ *                     nothing happens when another one runs by now, or none. Also ends the wait after a crash.
  * POST /v1/backup     {term, id, type: "full" | "differential" | "incremental", repository}: pgBackRest as a child;
  *                     progress and result in status.task.
  * POST /v1/shutdown   {term, mode: "fast" | "immediate", remove_data}: answers, then stops PostgreSQL and the agent.
@@ -71,7 +72,9 @@ struct agent_status {
     str phase;      /* agent_phase_name */
     str message;
     str progress;           /* "copied 120 MiB of 480 MiB" */
-    int64_t config_version; /* of the configuration that is on disk */
+    int64_t config_version; /* of the configuration that was accepted: it is on disk, and worked towards */
+    int64_t loaded_version; /* of the one that is in force: PostgreSQL has loaded everything that was written for it,
+                               and what follows about restarts is about it; 0: not (yet) */
 
     bool postgres_running;
     bool in_recovery;
@@ -88,11 +91,17 @@ struct agent_status {
     int64_t sessions;
     int64_t started_at_s; /* unix, of the postmaster */
     str postgres_version; /* "15.20" */
-    bool pending_restart;
+    str postmaster;       /* names this very start of PostgreSQL; empty: it does not run */
+    bool pending_restart; /* a restart puts more of the configuration in force, at once or once the primary has
+                             restarted */
     str pending_restart_names;
-    bool restart_primary_first; /* a limit that a standby may not have below its primary's falls */
-    bool write_probe_ok;        /* primary: a bounded write+fsync worked */
-    bool health_ok;             /* the last libpq probe answered in time */
+    /* Limits that a standby may not have below its primary's. Primary first: one falls; on a standby: and it must keep
+     * the old one, since the WAL that it has replayed still demands it. Standbys first: one rises. */
+    bool restart_primary_first, restart_standbys_first;
+    str pending_elsewhere_names; /* wait for a restart, but not because of the configuration (ALTER SYSTEM) */
+    str config_error;            /* what PostgreSQL refuses of the configuration */
+    bool write_probe_ok;         /* primary: a bounded write+fsync worked */
+    bool health_ok;              /* the last libpq probe answered in time */
     str health_error;
     str archive_error; /* primary: why WAL is not archived and piles up; empty: it is, or there is no repository */
     int64_t data_used_bytes, data_free_bytes;

@@ -22,6 +22,7 @@
 #define AGENT_REPLICA_ROLE "streaming_replica"
 #define AGENT_WAL_TERMS_MAX 64
 #define AGENT_LOG_MAX_BYTES (INT64_C(8) << 20)
+#define CONF_LIMITS 5 /* what a hot standby must have at least as much of as its primary: conf_limit_names */
 
 /* ---- what is known from the start (main.c, bootstrap.c) -------------------------------------------------------- */
 
@@ -74,7 +75,7 @@ struct control {
     uint64_t checkpoint, min_recovery;
     int64_t timeline; /* the newest of checkpoint and minimum recovery point */
     int64_t wal_segment_bytes;
-    int64_t limits[5]; /* what a hot standby must have at least, in the order of conf_limit_names */
+    int64_t limits[CONF_LIMITS]; /* what a hot standby must have at least, in the order of conf_limit_names */
 };
 /* Runs pg_controldata. ERRC_INVALID: the file is missing or broken; anything else says nothing about the data. */
 int control_read(struct agent *ag, struct control *ret, struct error *err) MUST_USE;
@@ -98,6 +99,7 @@ struct conf_input {
     const struct control *control; /* standbys: floors of the hot-standby limits; may be NULL */
     bool has_os_user;              /* the name below is known: peer authentication */
     str os_user;
+    str mark; /* empty: none (loaded.c) */
 };
 int conf_text(struct arena *a, const struct conf_input *in, str *ret, struct error *err) MUST_USE;
 str hba_text(struct arena *a, const struct conf_input *in);
@@ -110,11 +112,39 @@ str conf_slot_name(struct arena *a, str instance);
 const struct json *config_peer(const struct agent_config *c, str name);
 /* A parameter that standbys need at least as high as their primary: its position in control.limits, or -1. */
 int conf_limit_index(str name);
-/* What the configuration wants of them, PostgreSQL's or our default where it says nothing. */
-void conf_wanted_limits(const struct agent_config *c, int64_t ret[5]);
-extern const char *const conf_limit_names[5];
+extern const char *const conf_limit_names[CONF_LIMITS];
+/* Which of them a standby must keep above what is wanted, because the WAL that it has replayed demands it. False: none.
+ */
+bool conf_held_limits(const struct conf_input *in, bool ret[CONF_LIMITS]);
 /* Writes all files that differ; *ret_changed tells whether a reload is due. */
 int conf_write(struct agent *ag, enum conf_role role, bool *ret_changed, struct error *err) MUST_USE;
+
+/* ---- what of it is in force (loaded.c) ------------------------------------------------------------------------- */
+
+#define LOADED_MARK_NAME "postgres_agent.configuration"
+
+struct pending_input {
+    str waiting;          /* what pg_settings says, a line each: "max_connections=100" */
+    str written, started; /* the configuration as written and as PostgreSQL was started with */
+    const bool *held;     /* of conf_limit_names */
+    bool is_standby;
+};
+struct pending {
+    bool needs_restart, primary_first, standbys_first; /* as in agent_status */
+    char names[256], elsewhere_names[256];
+};
+void pending_of(const struct pending_input *in, struct pending *ret);
+/* An integer parameter without unit. */
+bool conf_integer(str text, int64_t *ret);
+
+struct board;
+/* The worker's: this text (and all that its mark stands for) is on disk; PostgreSQL starts with what is written. */
+void loaded_note_written(struct agent *ag, str text, str mark, const bool held[CONF_LIMITS]);
+void loaded_note_start(struct agent *ag);
+/* The prober's, with the lock held: the mark that PostgreSQL shows, and what it says waits for a restart. */
+void loaded_take(struct board *b, str mark, str waiting);
+/* With the lock held: everything that was written is in force. */
+bool loaded_is_all(const struct board *b);
 
 /* ---- the postmaster (postgres_proc.c) -------------------------------------------------------------------------- */
 
@@ -251,9 +281,8 @@ bool commands_want_abort(const struct agent *ag);
 /* ---- what others see (board.c) --------------------------------------------------------------------------------- */
 
 struct board {
-    int64_t wanted_limits[5]; /* the worker's: what the configuration says of conf_limit_names */
-    int64_t nonce;            /* of the newest status line */
-    struct blob *published;   /* that line without its nonce; NULL: none yet */
+    int64_t nonce;          /* of the newest status line */
+    struct blob *published; /* that line without its nonce; NULL: none yet */
     /* the worker's words */
     enum agent_phase phase;
     char message[480];
@@ -263,13 +292,21 @@ struct board {
     bool is_ready; /* PostgreSQL accepts connections: worth probing */
     char last_restart_id[128];
     char system_identifier[24];
+    /* the worker's, through loaded.c */
+    struct arena *written_arena, *started_arena;
+    str written, started;
+    char written_mark[20];
+    int64_t written_version;
+    bool held_limits[CONF_LIMITS];
     /* the prober's */
-    bool in_recovery, streaming, health_ok, write_probe_ok, write_probe_failed, pending_restart, restart_primary_first;
+    char loaded_mark[20]; /* empty: not known */
+    struct pending pending;
+    char config_error[240];
+    bool in_recovery, streaming, health_ok, write_probe_ok, write_probe_failed;
     int64_t timeline, sessions, data_used_bytes, data_free_bytes;
     uint64_t lsn, flush_lsn, replay_lsn;
     double lag_seconds;
     char version[32];
-    char pending_names[256];
     char health_error[240];
     char archive_failing[32]; /* the WAL file that the archiver fails with; empty: it does not */
     int64_t archive_waiting;  /* files that wait for it */
@@ -291,6 +328,8 @@ void board_update(struct agent *ag);
 /* Sends the status to every open stream now. Any thread. */
 void board_publish(struct agent *ag);
 struct agent_status board_status(struct agent *ag, struct arena *a); /* with the lock held */
+/* The name of a start of PostgreSQL (its start_ns); empty for 0. */
+str board_postmaster_name(const struct agent *ag, struct arena *a, int64_t start_ns);
 
 /* ---- the whole ------------------------------------------------------------------------------------------------- */
 
@@ -331,6 +370,7 @@ struct agent {
     bool is_busy;          /* a child of ours works on pgdata */
     bool is_stopping;      /* the agent ends */
     bool is_frozen;        /* the running standby has no source, checked */
+    bool is_held;          /* a limit of the standby could not fall yet: conf_held_limits */
     bool stopped_by_order; /* prepare(stop) of this term */
     bool is_failed;        /* phase failed until the leader says something new */
     bool remove_data;
@@ -341,7 +381,7 @@ struct agent {
     int64_t ready_config_version; /* … and version */
     int64_t retry_ns;             /* a failed operation is tried again then */
     int64_t retry_ms;
-    int64_t housekeeping_ns;
+    int64_t housekeeping_ns, limits_ns;
     int64_t hold_term, hold_ns; /* the term without a primary that is waited in, and since when long enough */
     int64_t followed_term;      /* the running standby was pointed to the primary of this term */
     int64_t lost_ns;            /* not streaming: look at the primary again then */

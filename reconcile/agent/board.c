@@ -45,10 +45,11 @@ void board_progress(struct agent *ag, const char *fmt, ...)
 /* The prober's words about a server that is gone are no longer true; its last position stays the last word. */
 static void clear_probed(struct board *b)
 {
-    b->streaming = b->health_ok = b->write_probe_ok = b->pending_restart = b->restart_primary_first = false;
+    b->streaming = b->health_ok = b->write_probe_ok = false;
     b->sessions = 0;
     b->lag_seconds = 0;
-    b->pending_names[0] = b->health_error[0] = b->archive_failing[0] = '\0';
+    b->pending = (struct pending) { 0 };
+    b->loaded_mark[0] = b->config_error[0] = b->health_error[0] = b->archive_failing[0] = '\0';
     b->replication = NULL;
 }
 
@@ -89,8 +90,6 @@ void board_update(struct agent *ag)
     b->term = ag->durable.term;
     b->granted = ag->durable.granted;
     b->config_version = ag->has_config ? ag->config.version : 0;
-    if (ag->has_config)
-        conf_wanted_limits(&ag->config, b->wanted_limits);
     b->running = ag->pm.pid != 0;
     b->is_ready = ag->pm.is_ready;
     b->started_at_s = ag->pm.started_at_s;
@@ -131,6 +130,13 @@ static str message(struct arena *a, const struct board *b)
     return arena_str(a, str_from(b->message));
 }
 
+str board_postmaster_name(const struct agent *ag, struct arena *a, int64_t start_ns)
+{
+    if (start_ns == 0)
+        return S("");
+    return arena_printf(a, "%.8s-%lld", ag->incarnation, (long long)start_ns);
+}
+
 struct agent_status board_status(struct agent *ag, struct arena *a)
 {
     const struct board *b = &ag->board;
@@ -146,6 +152,7 @@ struct agent_status board_status(struct agent *ag, struct arena *a)
         .message = message(a, b),
         .progress = arena_str(a, str_from(b->progress)),
         .config_version = b->config_version,
+        .loaded_version = loaded_is_all(b) ? b->written_version : 0,
         .postgres_running = b->running,
         .in_recovery = b->in_recovery,
         .usable = b->usable,
@@ -161,9 +168,13 @@ struct agent_status board_status(struct agent *ag, struct arena *a)
         .sessions = b->sessions,
         .started_at_s = b->started_at_s,
         .postgres_version = arena_str(a, str_from(b->version)),
-        .pending_restart = b->pending_restart,
-        .pending_restart_names = arena_str(a, str_from(b->pending_names)),
-        .restart_primary_first = b->restart_primary_first,
+        .postmaster = board_postmaster_name(ag, a, b->start_ns),
+        .pending_restart = b->pending.needs_restart,
+        .pending_restart_names = arena_str(a, str_from(b->pending.names)),
+        .restart_primary_first = b->pending.primary_first,
+        .restart_standbys_first = b->pending.standbys_first,
+        .pending_elsewhere_names = arena_str(a, str_from(b->pending.elsewhere_names)),
+        .config_error = arena_str(a, str_from(b->config_error)),
         .write_probe_ok = b->write_probe_ok,
         .health_ok = b->health_ok,
         .health_error = arena_str(a, str_from(b->health_error)),

@@ -8,14 +8,16 @@
 
 #include "agent.h"
 #include "base/fs.h"
+#include "base/rand.h"
 #include "base/strbuf.h"
 
 #define CONF_MAX_BYTES (1u << 20)
+#define MARK_LEN 16
 
-const char *const conf_limit_names[5] = { "max_connections", "max_worker_processes", "max_wal_senders",
-                                          "max_prepared_transactions", "max_locks_per_transaction" };
+const char *const conf_limit_names[CONF_LIMITS] = { "max_connections", "max_worker_processes", "max_wal_senders",
+                                                    "max_prepared_transactions", "max_locks_per_transaction" };
 /* PostgreSQL's own defaults of the same. */
-static const int64_t limit_defaults[5] = { 100, 8, 32, 0, 64 };
+static const int64_t limit_defaults[CONF_LIMITS] = { 100, 8, 32, 0, 64 };
 
 /* Ours unless the user says otherwise. */
 static const char defaults_text[] = "max_wal_senders = 32\n"
@@ -89,23 +91,35 @@ static int add_parameters(struct strbuf *b, const struct json *parameters, struc
     return 0;
 }
 
-void conf_wanted_limits(const struct agent_config *c, int64_t ret[5])
+/* Names compare without case, as in PostgreSQL. */
+static str parameter_of(const struct agent_config *c, const char *name)
 {
-    for (size_t i = 0; i < ARRAY_LEN(conf_limit_names); i++) {
-        ret[i] = limit_defaults[i];
-        (void)str_to_i64(json_str(json_get(c->parameters, str_from(conf_limit_names[i]))), &ret[i]);
+    for (size_t i = 0; i < json_count(c->parameters); i++)
+        if (str_eq_nocase(c->parameters->members[i].key, str_from(name)))
+            return json_str(c->parameters->members[i].value);
+    return S("");
+}
+
+bool conf_held_limits(const struct conf_input *in, bool ret[CONF_LIMITS])
+{
+    bool any = false;
+    for (size_t i = 0; i < CONF_LIMITS; i++) {
+        int64_t wanted = limit_defaults[i];
+        (void)conf_integer(parameter_of(in->config, conf_limit_names[i]), &wanted);
+        ret[i] =
+            (in->role == CONF_STANDBY || in->role == CONF_FROZEN) && in->control && in->control->limits[i] > wanted;
+        any |= ret[i];
     }
+    return any;
 }
 
 /* A hot standby refuses to start below its primary's limits: what pg_control says is the floor. */
 static void add_limit_floors(struct strbuf *b, const struct conf_input *in)
 {
-    if (in->role == CONF_PRIMARY || !in->control)
-        return;
-    int64_t wanted[5];
-    conf_wanted_limits(in->config, wanted);
-    for (size_t i = 0; i < ARRAY_LEN(conf_limit_names); i++)
-        if (in->control->limits[i] > wanted[i])
+    bool held[CONF_LIMITS];
+    (void)conf_held_limits(in, held);
+    for (size_t i = 0; i < CONF_LIMITS; i++)
+        if (held[i])
             strbuf_addf(b, "%s = %lld\n", conf_limit_names[i], (long long)in->control->limits[i]);
 }
 
@@ -157,7 +171,7 @@ static void add_wal(struct arena *a, struct strbuf *b, const struct conf_input *
 {
     const struct agent_config *c = in->config;
     bool has_repository = json_count(c->repositories) > 0;
-    bool is_logical = str_eq(json_str(json_get(c->parameters, S("wal_level"))), S("logical"));
+    bool is_logical = str_eq_nocase(parameter_of(c, "wal_level"), S("logical"));
     bool follows = in->role == CONF_STANDBY && in->source;
     bool is_primary = in->role == CONF_PRIMARY || in->role == CONF_STOPPING;
     add_setting(b, "wal_level", is_logical ? S("logical") : S("replica"));
@@ -207,6 +221,8 @@ int conf_text(struct arena *a, const struct conf_input *in, str *ret, struct err
     /* After a crash the agent says so before anything runs again (rules 34, 44). */
     add_setting(&b, "restart_after_crash", S("off"));
     add_wal(a, &b, in);
+    if (in->mark.len > 0)
+        add_setting(&b, LOADED_MARK_NAME, in->mark);
     *ret = strbuf_to_arena(&b, a);
     return strbuf_check(&b, err);
 }
@@ -239,6 +255,29 @@ static int write_pki(struct agent *ag, struct arena *a, bool *changed, struct er
     return 0;
 }
 
+/* Stands for everything that PostgreSQL reads at a reload; a key comes with its certificate. */
+static str mark_of(struct arena *a, const struct conf_input *in, str text)
+{
+    str all =
+        arena_printf(a, "%.*s%.*s%.*s%.*s%.*s", STR_ARG(text), STR_ARG(hba_text(a, in)), STR_ARG(ident_text(a, in)),
+                     STR_ARG(in->config->certificate_pem), STR_ARG(in->config->ca_pem));
+    return str_first(hash_sha256_hex(a, all), MARK_LEN);
+}
+
+static int write_files(struct agent *ag, struct arena *a, const struct conf_input *in, str text, bool *ret_changed,
+                       struct error *err)
+{
+    int r = write_pki(ag, a, ret_changed, err);
+    if (r == 0)
+        r = write_if_changed(a, ag->path.hba_file, hba_text(a, in), ret_changed, err);
+    if (r == 0)
+        r = write_if_changed(a, ag->path.ident_file, ident_text(a, in), ret_changed, err);
+    if (r == 0)
+        r = write_if_changed(a, ag->path.pgbackrest_file, pgbackrest_text(a, in), ret_changed, err);
+    /* Last, because it names the others. */
+    return r == 0 ? write_if_changed(a, ag->path.conf_file, text, ret_changed, err) : r;
+}
+
 int conf_write(struct agent *ag, enum conf_role role, bool *ret_changed, struct error *err)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
@@ -251,17 +290,18 @@ int conf_write(struct agent *ag, enum conf_role role, bool *ret_changed, struct 
         .has_os_user = ag->os_user[0] != '\0',
         .os_user = str_from(ag->os_user),
     };
-    *ret_changed = false;
+    bool held[CONF_LIMITS];
     str text;
+    *ret_changed = false;
+    ag->is_held = conf_held_limits(&in, held);
     int r = conf_text(a, &in, &text, err);
+    if (r != 0)
+        return r;
+    in.mark = mark_of(a, &in, text);
+    r = conf_text(a, &in, &text, err);
     if (r == 0)
-        r = write_pki(ag, a, ret_changed, err);
+        r = write_files(ag, a, &in, text, ret_changed, err);
     if (r == 0)
-        r = write_if_changed(a, ag->path.hba_file, hba_text(a, &in), ret_changed, err);
-    if (r == 0)
-        r = write_if_changed(a, ag->path.ident_file, ident_text(a, &in), ret_changed, err);
-    if (r == 0)
-        r = write_if_changed(a, ag->path.pgbackrest_file, pgbackrest_text(a, &in), ret_changed, err);
-    /* Last, because it names the others. */
-    return r == 0 ? write_if_changed(a, ag->path.conf_file, text, ret_changed, err) : r;
+        loaded_note_written(ag, text, in.mark, held);
+    return r;
 }

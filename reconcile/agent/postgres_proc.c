@@ -71,6 +71,7 @@ int postgres_start(struct agent *ag, bool as_standby, struct error *err)
                              .log_offset = lseek(log, 0, SEEK_END) + atomic_load(&ag->log_cut),
                              .started_at_s = clock_realtime_ns() / NS_PER_S,
                              .start_ns = clock_monotonic_ns() };
+    loaded_note_start(ag);
     r = process_start(&spec, &pm.pid, err);
     if (r != 0)
         return r;
@@ -228,6 +229,8 @@ int postgres_stop(struct agent *ag, enum stop_mode mode, int64_t patience_ms, st
 
 void postgres_reload(struct agent *ag)
 {
-    if (ag->pm.pid != 0)
-        (void)pidfd_send_signal(ag->pm.pid_fd, SIGHUP, NULL, 0);
+    if (ag->pm.pid == 0)
+        return;
+    (void)pidfd_send_signal(ag->pm.pid_fd, SIGHUP, NULL, 0);
+    agent_probe_now(ag); /* sees when it is in force */
 }

@@ -21,6 +21,7 @@
 #define WRITE_PROBE_MS 1000
 #define WRITE_PROBE_EVERY 4 /* looks */
 #define AGAIN_MS 100
+#define LOAD_FIRST_MS 10 /* a reload takes so long at least */
 
 static const char probe_sql[] =
     "WITH p AS (SELECT pg_is_in_recovery() AS r) "
@@ -38,18 +39,28 @@ static const char probe_sql[] =
     "(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()), "
     "current_setting('server_version'), "
     "(SELECT system_identifier FROM pg_control_system()), "
-    "(SELECT string_agg(name || '=' || setting, ',' ORDER BY name) FROM pg_settings WHERE pending_restart), "
+    "(SELECT string_agg(name || '=' || CASE WHEN vartype = 'integer' THEN setting ELSE '' END, E'\n' ORDER BY name) "
+    "FROM pg_settings WHERE pending_restart), "
     "(SELECT json_agg(json_build_object('name', application_name, 'sent_lsn', sent_lsn, 'flush_lsn', flush_lsn, "
     "'replay_lsn', replay_lsn, 'state', state, 'sync_state', sync_state) ORDER BY application_name) "
     "FROM pg_stat_replication WHERE usename = '" AGENT_REPLICA_ROLE "' AND state <> 'backup'), "
     "(SELECT last_failed_wal || ' ' || (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready') "
-    "FROM pg_stat_archiver WHERE NOT r AND last_failed_time > coalesce(last_archived_time, '-infinity')) "
+    "FROM pg_stat_archiver WHERE NOT r AND last_failed_time > coalesce(last_archived_time, '-infinity')), "
+    "current_setting('" LOADED_MARK_NAME "', true) "
     "FROM p";
+
+/* What a reload could not take over, besides what waits for a restart. */
+static const char refused_sql[] =
+    "SELECT string_agg(coalesce(f.name || ': ', '') || f.error, '; ' ORDER BY f.seqno) FROM pg_file_settings f "
+    "LEFT JOIN pg_settings s ON lower(s.name) = lower(f.name) "
+    "WHERE f.error IS NOT NULL AND NOT coalesce(s.pending_restart, false)";
 
 struct prober {
     struct agent *ag;
     struct pg *c;
     int64_t connected_ns; /* start of the postmaster that the connection belongs to */
+    int unloaded_looks;
+    int64_t load_wait_ms; /* what was written is not loaded yet: look again so soon; 0: it is */
     unsigned look;
     /* Streams when seen twice: one whose WAL the primary lacks says so for a moment, too, before it is turned away. */
     int64_t receiver; /* pid of the WAL receiver */
@@ -82,26 +93,6 @@ static double seconds_cell(struct arena *a, const struct pg_rows *rows, size_t c
     if (text.len > 0)
         (void)json_to_double(json_number_text(a, text), &n);
     return n;
-}
-
-/* "max_connections=100,port=5432" → names, and whether a hot-standby limit falls. */
-static void take_pending(struct board *b, str pending)
-{
-    size_t len = 0;
-    b->pending_restart = pending.len > 0;
-    b->restart_primary_first = false;
-    b->pending_names[0] = '\0';
-    for (str rest = pending, item; str_next_field(&rest, ',', &item);) {
-        str name, value;
-        int64_t now = 0;
-        (void)str_cut(item, '=', &name, &value);
-        int limit = conf_limit_index(name);
-        if (limit >= 0 && str_to_i64(value, &now) && b->wanted_limits[limit] < now)
-            b->restart_primary_first = true;
-        if (len + name.len + 2 < sizeof(b->pending_names))
-            len += (size_t)snprintf(b->pending_names + len, sizeof(b->pending_names) - len, "%s%.*s", len ? "," : "",
-                                    STR_ARG(name));
-    }
 }
 
 static void take_replication(struct board *b, str text)
@@ -148,9 +139,9 @@ static void take_result(struct prober *p, struct arena *a, const struct pg_rows 
         (void)str_cut(pg_cell(rows, 0, 8), ' ', &version, &packager);
         (void)snprintf(b->version, sizeof(b->version), "%.*s", STR_ARG(version));
         (void)snprintf(b->system_identifier, sizeof(b->system_identifier), "%.*s", STR_ARG(pg_cell(rows, 0, 9)));
-        take_pending(b, pg_cell(rows, 0, 10));
         take_replication(b, pg_cell(rows, 0, 11));
         take_archive(b, pg_cell(rows, 0, 12));
+        loaded_take(b, pg_cell(rows, 0, 13), pg_cell(rows, 0, 10));
         b->health_ok = true;
         b->health_error[0] = '\0';
     }
@@ -177,16 +168,34 @@ static void drop(struct prober *p)
     p->c = NULL;
 }
 
+/* After a look that found something written and not loaded: is it now, and was anything of it refused? */
+static void look_at_load(struct prober *p, struct arena *a, int64_t deadline_ns)
+{
+    struct agent *ag = p->ag;
+    struct pg_rows rows;
+    str refused = S("");
+    if (pg_query(p->c, a, refused_sql, NULL, deadline_ns, &rows, NULL) == 0)
+        refused = pg_cell(&rows, 0, 0);
+    pthread_mutex_lock(&ag->lock);
+    (void)snprintf(ag->board.config_error, sizeof(ag->board.config_error), "%.*s", STR_ARG(refused));
+    bool is_loaded = loaded_is_all(&ag->board);
+    pthread_mutex_unlock(&ag->lock);
+    p->unloaded_looks = is_loaded ? 0 : p->unloaded_looks + 1;
+    p->load_wait_ms = is_loaded ? 0 : LOAD_FIRST_MS << (p->unloaded_looks < 6 ? p->unloaded_looks : 6);
+}
+
 static void look(struct prober *p)
 {
     struct agent *ag = p->ag;
     pthread_mutex_lock(&ag->lock);
-    bool is_ready = ag->board.is_ready;
+    bool is_ready = ag->board.is_ready, is_loaded = loaded_is_all(&ag->board);
     int64_t start_ns = ag->board.start_ns;
     pthread_mutex_unlock(&ag->lock);
-    if (!is_ready || start_ns != p->connected_ns)
+    /* A new connection has what the postmaster has loaded; an old one may be ahead of it, or behind. */
+    if (!is_ready || start_ns != p->connected_ns || !is_loaded)
         drop(p);
     p->looks_soon = false;
+    p->load_wait_ms = 0;
     if (!is_ready)
         return;
     CLEANUP(arena_freep) struct arena *a = arena_new();
@@ -201,6 +210,8 @@ static void look(struct prober *p)
         r = pg_query(p->c, a, probe_sql, NULL, deadline_ns, &rows, &err);
     if (r == 0) {
         take_result(p, a, &rows);
+        if (!is_loaded)
+            look_at_load(p, a, deadline_ns);
         return;
     }
     take_failure(p, &err);
@@ -287,7 +298,10 @@ static void wait_next(struct prober *p)
     struct agent *ag = p->ag;
     struct pollfd fds[] = { { .fd = ag->probe_fd, .events = POLLIN },
                             { .fd = p->writer ? p->writer_fd : -1, .events = POLLIN } };
-    int64_t deadline_ns = deadline_in_ms(p->looks_soon ? AGAIN_MS : AGENT_HEARTBEAT_MS);
+    int64_t soon_ms = p->looks_soon ? AGAIN_MS : AGENT_HEARTBEAT_MS;
+    if (p->load_wait_ms > 0 && p->load_wait_ms < soon_ms)
+        soon_ms = p->load_wait_ms;
+    int64_t deadline_ns = deadline_in_ms(soon_ms);
     while (!deadline_has_passed(deadline_ns) && !atomic_load(&ag->is_ending)) {
         fds[1].fd = p->writer ? p->writer_fd : -1;
         (void)poll(fds, ARRAY_LEN(fds), deadline_left_ms(deadline_ns));

@@ -98,6 +98,7 @@ int rewind_run(struct agent *ag, const struct json *source, struct error *err)
     int64_t began_ns = clock_monotonic_ns();
     bool changed;
     board_say(ag, AGENT_REWINDING, "rewinding onto %.*s", STR_ARG(json_str_at(source, "name")));
+    (void)control_refresh(ag, NULL); /* its limits, should it have to start once more; without them it tries as it is */
     int r = conf_write(ag, CONF_FROZEN, &changed, err);
     if (r == 0)
         r = checkpoint_source(ag, source, err);

@@ -15,6 +15,7 @@
 #define FOLLOW_RETRY_MS 50
 #define RECHECK_MS 3000
 #define HOUSEKEEPING_MS 10000
+#define LIMITS_MS 10000
 
 static int start(struct agent *ag, enum conf_role role, struct error *err)
 {
@@ -131,9 +132,22 @@ static void housekeeping(struct agent *ag)
     backup_push_leftovers(ag);
 }
 
+/* The limits that the WAL demands change when the primary has restarted with others and that was replayed here. */
+static void look_at_limits(struct agent *ag)
+{
+    if (ag->is_held || deadline_has_passed(ag->limits_ns)) {
+        ag->has_control = false;
+        ag->limits_ns = deadline_in_ms(LIMITS_MS);
+    }
+    struct error err;
+    if (control_refresh(ag, &err) != 0)
+        log_debug("the limits are not known", LOG_ERROR(&err));
+}
+
 static int maintain(struct agent *ag, const struct json *source, int64_t *ret_wait_ms, struct error *err)
 {
     bool changed;
+    look_at_limits(ag);
     int r = conf_write(ag, CONF_STANDBY, &changed, err);
     if (r != 0)
         return r;
@@ -164,7 +178,7 @@ static int maintain(struct agent *ag, const struct json *source, int64_t *ret_wa
             return postgres_stop(ag, STOP_FAST, STOP_PATIENCE_MS, err);
     }
     board_say(ag, AGENT_RUNNING, "%s", b.streaming ? "" : ag->gap_text[0] ? ag->gap_text : "not streaming");
-    *ret_wait_ms = b.streaming && ag->durable.usable ? CALM_LOOK_MS : LOOK_MS;
+    *ret_wait_ms = b.streaming && ag->durable.usable && !ag->is_held ? CALM_LOOK_MS : LOOK_MS;
     return r;
 }
 

@@ -130,9 +130,9 @@ static int restart(struct cluster_runtime *c, struct arena *a, const struct clus
                    struct error *err)
 {
     struct instance_runtime *i = runtime__instance(c, s->instance);
-    const struct json *body = JSON_OBJECT_OF(a, JSON_MEMBER("protocol", json_int(a, AGENT_PROTOCOL)),
-                                             JSON_MEMBER("term", json_int(a, v->record.term)),
-                                             JSON_MEMBER("id", json_string(a, s->restart_id)));
+    const struct json *body = JSON_OBJECT_OF(
+        a, JSON_MEMBER("protocol", json_int(a, AGENT_PROTOCOL)), JSON_MEMBER("term", json_int(a, v->record.term)),
+        JSON_MEMBER("id", json_string(a, s->restart_id)), JSON_MEMBER("postmaster", json_string(a, s->postmaster)));
     log_info("restarting PostgreSQL", LOG_Z("cluster", c->key), LOG_STR("instance", s->instance),
              LOG_STR("reason", s->reason));
     return act__refusal(link_command(i->link, a, "/v1/restart", body, deadline_in_ms(COMMAND_DEADLINE_MS), NULL, err));
@@ -190,8 +190,9 @@ static int edit_all(struct cluster_runtime *c, struct arena *a, struct cluster_v
     return result < 0 ? result : first;
 }
 
+/* *ret_is_outdated: what the instances say is not about their newest configuration any more. */
 static int effect(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct step *s,
-                  struct error *err)
+                  bool *ret_is_outdated, struct error *err)
 {
     switch (s->kind) {
     case STEP_CREATE_RECORD: return create_record(c, a, v, err);
@@ -199,7 +200,7 @@ static int effect(struct cluster_runtime *c, struct arena *a, struct cluster_vie
     case STEP_BEGIN_CHANGE: return change__begin(c, a, v, s, err);
     case STEP_CONTINUE_CHANGE: return change__continue(c, a, v, err);
     case STEP_PROMOTE: return change__promote(c, a, v, err);
-    case STEP_CONFIGURE: return config__send_all(c, a, v, err);
+    case STEP_CONFIGURE: return config__send_all(c, a, v, ret_is_outdated, err);
     case STEP_RESTART: return restart(c, a, v, s, err);
     case STEP_REMOVE: return remove__instance(c, a, v, s->instance, err);
     default: return error_set(err, ERRC_INTERNAL, "step %d has no effect", (int)s->kind);
@@ -209,7 +210,7 @@ static int effect(struct cluster_runtime *c, struct arena *a, struct cluster_vie
 int act__steps(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct plan *p,
                struct error *err)
 {
-    bool is_edited, is_placing = false;
+    bool is_edited, is_placing = false, is_outdated = false;
     for (size_t i = 0; i < p->count; i++)
         is_placing |= p->steps[i].kind == STEP_ADD_INSTANCE;
     if (is_placing)
@@ -226,7 +227,9 @@ int act__steps(struct cluster_runtime *c, struct arena *a, struct cluster_view *
         enum step_kind kind = p->steps[i].kind;
         if (kind == STEP_ADD_INSTANCE)
             continue; /* found no place */
-        int result = effect(c, a, v, &p->steps[i], &one);
+        if (kind == STEP_RESTART && is_outdated)
+            continue; /* the next pass knows more */
+        int result = effect(c, a, v, &p->steps[i], &is_outdated, &one);
         if (result < 0 && first == 0) {
             first = result;
             if (err)

@@ -202,7 +202,8 @@ int change__continue(struct cluster_runtime *c, struct arena *a, struct cluster_
     if (r < 0)
         return r;
     /* The others follow at once; whoever is late is told again by the next pass. */
-    return config__send_all(c, a, v, err);
+    bool is_sent;
+    return config__send_all(c, a, v, &is_sent, err);
 }
 
 /* Rule 14; with s->term rule 49a. */

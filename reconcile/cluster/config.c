@@ -154,8 +154,10 @@ static int prepare_sending(struct cluster_runtime *c, struct arena *a, struct cl
 }
 
 /* only empty: to all. */
-static int send(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, str only, struct error *err)
+static int send(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, str only, bool *ret_is_sent,
+                struct error *err)
 {
+    *ret_is_sent = false;
     struct link_call *calls = arena_array_of(a, struct link_call, v->instance_count);
     struct sending *sendings = arena_array_of(a, struct sending, v->instance_count);
     size_t count = 0;
@@ -169,6 +171,7 @@ static int send(struct cluster_runtime *c, struct arena *a, struct cluster_view 
         if (s->runtime)
             calls[count++] = (struct link_call) { .link = s->runtime->link, .path = "/v1/configure", .body = s->body };
     }
+    *ret_is_sent = count > 0;
     link_command_all(c->manager->links, calls, count, deadline_in_ms(CONFIGURE_DEADLINE_MS));
     int result = 0;
     for (size_t k = 0; k < count; k++) {
@@ -181,13 +184,15 @@ static int send(struct cluster_runtime *c, struct arena *a, struct cluster_view 
     return result;
 }
 
-int config__send_all(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err)
+int config__send_all(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, bool *ret_is_sent,
+                     struct error *err)
 {
-    return send(c, a, v, S(""), err);
+    return send(c, a, v, S(""), ret_is_sent, err);
 }
 
 int config__send_one(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, str instance,
                      struct error *err)
 {
-    return send(c, a, v, instance, err);
+    bool is_sent;
+    return send(c, a, v, instance, &is_sent, err);
 }

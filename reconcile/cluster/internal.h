@@ -157,8 +157,9 @@ int secrets__identity(struct cluster_runtime *c, const struct record_instance *i
 /* The configuration of one instance, without its version. */
 int config__build(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v,
                   const struct record_instance *in, struct agent_config *ret, struct error *err) MUST_USE;
-/* Sends every instance its configuration where it differs from what it has. */
-int config__send_all(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, struct error *err) MUST_USE;
+/* Sends every instance its configuration where it differs from what it has; *ret_is_sent: it did somewhere. */
+int config__send_all(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, bool *ret_is_sent,
+                     struct error *err) MUST_USE;
 
 /* The same for one of them. */
 int config__send_one(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, str instance,

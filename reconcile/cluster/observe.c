@@ -48,10 +48,8 @@ static int view_one(struct cluster_runtime *c, struct arena *a, const struct rec
     if (i->link)
         link_view(i->link, a, &ret->link);
     ret->has_sent = i->sent != NULL;
-    ret->sent_ns = i->sent_ns;
     ret->sent_sync_names = i->sent_sync_names;
-    /* Its own word that the configuration is in force, not only that it came. */
-    ret->is_configured = ret->has_sent && ret->link.has_status && ret->link.status.config_version == i->sent_version;
+    ret->is_in_force = ret->has_sent && ret->link.has_status && ret->link.status.loaded_version == i->sent_version;
     if (ret->link.is_connected)
         return 0;
     const struct platform_instance p = runtime__platform(c, in);

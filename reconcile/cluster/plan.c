@@ -183,7 +183,9 @@ static void say_state(struct arena *a, const struct cluster_view *v, struct plan
     if (staying < (size_t)v->spec.instances)
         plan__say(p, "Scaling", S("an instance is being added"));
     if (ready == (size_t)v->spec.instances && staying == ready)
-        plan__say(p, "Running", arena_printf(a, "%zu of %zu instances are ready", ready, ready));
+        plan__say(
+            p, "Running",
+            arena_printf(a, "%zu of %zu instances are ready%.*s", ready, ready, STR_ARG(plan__parameters_note(a, v))));
     else if (is_growing)
         plan__say(p, "Scaling", waiting);
     else

@@ -32,6 +32,7 @@ struct step {
     str instance;                  /* where it is about one */
     str reason;                    /* for people; BEGIN_CHANGE, RESTART */
     str restart_id;                /* RESTART: an agent restarts once per id */
+    str postmaster;                /* RESTART: only this start of PostgreSQL; empty: whichever runs */
     bool is_switchover, is_forced; /* BEGIN_CHANGE, and the next three */
     bool is_in_doubt;              /* see the record */
     int64_t term;                  /* the new one; 0: the record's and one */

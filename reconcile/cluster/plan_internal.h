@@ -27,5 +27,7 @@ void plan__sync(struct arena *a, const struct cluster_view *v, struct plan *p);
 
 /* plan_restarts.c */
 void plan__restarts(struct arena *a, const struct cluster_view *v, struct plan *p);
+/* What people should know of parameters that no restart of ours puts in force: "; …", or empty. */
+str plan__parameters_note(struct arena *a, const struct cluster_view *v);
 
 #endif

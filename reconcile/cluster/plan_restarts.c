@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which instance is restarted next, if any: because it was asked for, or because changed parameters need it. One at a
- * time, in an order in which no hot standby is left with less than its primary demands.
+ * time, in an order in which no hot standby is left with less than its primary demands. What parameters need is decided
+ * on facts alone: what each PostgreSQL has loaded, and what it says of that.
  */
 #include "plan_internal.h"
 
-#include "base/rand.h"
-#include "json/json_write.h"
-
-#define SETTLE_MS 1500 /* after a new configuration an instance has said by then whether it must restart */
+#include "base/strbuf.h"
 
 /* POST …/restart is about it, whether it is done or not. */
 static bool is_asked_to_restart(const struct cluster_view *v, const struct instance_view *i)
@@ -18,28 +16,17 @@ static bool is_asked_to_restart(const struct cluster_view *v, const struct insta
            (r->restart_instance.len == 0 || str_eq(r->restart_instance, i->in->name));
 }
 
-/* Names the restart that these parameters need: the same parameters never restart an instance twice, also not after
- * this process was restarted. */
-static str parameters_id(struct arena *a, const struct cluster_view *v, const struct instance_view *i)
-{
-    str names = i->link.status.pending_restart_names;
-    str parameters = v->spec.parameters ? json_text(a, v->spec.parameters) : S("");
-    str hash = hash_sha256_hex(a, arena_printf(a, "%.*s\n%.*s", STR_ARG(names), STR_ARG(parameters)));
-    return arena_printf(a, "parameters-%.*s", 16, hash.ptr);
-}
+/* Why it should be restarted. An asked restart applies changed parameters, too. */
+enum wish { WISH_NONE, WISH_ASKED, WISH_PARAMETERS };
 
-/* Empty: it needs none. */
-static str wanted_restart(struct arena *a, const struct cluster_view *v, const struct instance_view *i)
+static enum wish wish_of(const struct cluster_view *v, const struct instance_view *i)
 {
     const struct agent_status *s = &i->link.status;
     if (i->in->is_removing || !i->link.is_connected || !i->link.has_status)
-        return S("");
-    str id = S("");
-    if (is_asked_to_restart(v, i)) /* applies parameters, too */
-        id = v->record.restart_id;
-    else if (s->pending_restart)
-        id = parameters_id(a, v, i);
-    return str_eq(id, s->last_restart_id) ? S("") : id;
+        return WISH_NONE;
+    if (is_asked_to_restart(v, i))
+        return str_eq(v->record.restart_id, s->last_restart_id) ? WISH_NONE : WISH_ASKED;
+    return s->pending_restart && s->postgres_running ? WISH_PARAMETERS : WISH_NONE;
 }
 
 /* Its PostgreSQL will be started anew anyway. */
@@ -62,20 +49,27 @@ static bool asked_restart_is_done(const struct cluster_view *v)
     return true;
 }
 
-/* The next to restart: standbys first, unless the primary must lead (a hot-standby limit falls). NULL: nobody. */
-static const struct instance_view *next_restart(struct arena *a, const struct cluster_view *v,
-                                                const struct instance_view *primary)
+/* A limit falls: a standby has nothing from a restart before its primary had one and it has replayed that. */
+static bool waits_for_primary(const struct cluster_view *v, const struct instance_view *i,
+                              const struct instance_view *primary)
 {
-    const struct agent_status *s = &primary->link.status;
-    bool primary_wants = wanted_restart(a, v, primary).len > 0;
-    if (primary_wants && s->pending_restart && s->restart_primary_first)
-        return primary;
+    const struct agent_status *s = &i->link.status, *of_primary = &primary->link.status;
+    if (s->restart_standbys_first)
+        return false; /* another one rises: then it restarts twice */
+    bool primary_falls =
+        wish_of(v, primary) != WISH_NONE && of_primary->pending_restart && of_primary->restart_primary_first;
+    return primary_falls || (s->restart_primary_first && wish_of(v, i) == WISH_PARAMETERS);
+}
+
+/* The next to restart: standbys before the primary, except those that wait for it. NULL: nobody. */
+static const struct instance_view *next_restart(const struct cluster_view *v, const struct instance_view *primary)
+{
     for (size_t k = 0; k < v->instance_count; k++) {
         const struct instance_view *i = &v->instances[k];
-        if (i != primary && !starts_anew(i) && wanted_restart(a, v, i).len)
+        if (i != primary && !starts_anew(i) && wish_of(v, i) != WISH_NONE && !waits_for_primary(v, i, primary))
             return i;
     }
-    return primary_wants ? primary : NULL;
+    return wish_of(v, primary) != WISH_NONE ? primary : NULL;
 }
 
 /* Not while another one is down: a restart must not be the second outage. */
@@ -89,18 +83,17 @@ static bool others_are_ready(const struct cluster_view *v, const struct instance
     return true;
 }
 
-/* Who goes first is known when everybody has said what the newest configuration means for it: PostgreSQL loads it some
- * time after it was accepted. 0: all did, or so many ms to wait. */
-static int64_t unsettled_ms(const struct cluster_view *v)
+/* One that runs and has not loaded the newest configuration yet: what it needs, and so who goes first, is not known.
+ * One that does not run will start with it. */
+static const struct instance_view *find_not_loaded(const struct cluster_view *v)
 {
-    int64_t wait_ms = 0;
     for (size_t k = 0; k < v->instance_count; k++) {
         const struct instance_view *i = &v->instances[k];
-        int64_t sent_ms = plan__ms_since(v, i->sent_ns);
-        if (i->link.is_connected && sent_ms < SETTLE_MS && SETTLE_MS - sent_ms > wait_ms)
-            wait_ms = SETTLE_MS - sent_ms;
+        if (!i->in->is_removing && i->link.is_connected && i->link.status.postgres_running && !starts_anew(i) &&
+            !i->is_in_force)
+            return i;
     }
-    return wait_ms;
+    return NULL;
 }
 
 /* One instance at a time, each awaited. */
@@ -111,12 +104,15 @@ void plan__restarts(struct arena *a, const struct cluster_view *v, struct plan *
         return;
     if (v->record.restart_id.len && asked_restart_is_done(v))
         plan__add(p, STEP_FORGET_RESTART, S(""));
-    const struct instance_view *next = next_restart(a, v, primary);
+    const struct instance_view *next = next_restart(v, primary);
     if (!next)
         return;
-    int64_t wait_ms = unsettled_ms(v);
-    if (wait_ms > 0 && next->link.status.pending_restart) {
-        plan__look_again(p, wait_ms);
+    bool is_asked = wish_of(v, next) == WISH_ASKED;
+    const struct instance_view *unknown = is_asked ? NULL : find_not_loaded(v);
+    if (unknown) { /* its next status brings the next pass */
+        plan__say(p, "Restarting",
+                  arena_printf(a, "waits until %.*s has loaded the newest configuration%.*s",
+                               STR_ARG(unknown->in->name), STR_ARG(plan__parameters_note(a, v))));
         return;
     }
     if (!others_are_ready(v, next)) {
@@ -127,8 +123,31 @@ void plan__restarts(struct arena *a, const struct cluster_view *v, struct plan *
     struct step *s = plan__add(p, STEP_RESTART, next->in->name);
     if (!s)
         return;
-    s->restart_id = wanted_restart(a, v, next);
-    s->reason = str_eq(s->restart_id, v->record.restart_id) ? S("restart was asked for")
-                                                            : S("changed parameters need a restart");
+    /* For parameters: this very start of PostgreSQL needs it. Once it runs anew it says anew what it needs. */
+    if (!is_asked)
+        s->postmaster = next->link.status.postmaster;
+    s->restart_id = is_asked ? v->record.restart_id : arena_printf(a, "parameters-%.*s", STR_ARG(s->postmaster));
+    s->reason = is_asked ? S("restart was asked for")
+                         : arena_printf(a, "changed parameters need a restart: %.*s",
+                                        STR_ARG(next->link.status.pending_restart_names));
     plan__say(p, "Restarting", s->reason);
+}
+
+str plan__parameters_note(struct arena *a, const struct cluster_view *v)
+{
+    STRBUF_AUTO b = STRBUF_INIT(4096);
+    for (size_t k = 0; k < v->instance_count; k++) {
+        const struct agent_status *s = &v->instances[k].link.status;
+        if (!v->instances[k].link.is_connected)
+            continue;
+        if (s->pending_elsewhere_names.len)
+            strbuf_addf(&b,
+                        "; %.*s: %.*s waits for a restart, but not because of spec (ALTER SYSTEM?): POST …/restart if "
+                        "that is wanted",
+                        STR_ARG(v->instances[k].in->name), STR_ARG(s->pending_elsewhere_names));
+        if (s->config_error.len)
+            strbuf_addf(&b, "; %.*s does not take all of its configuration: %.*s", STR_ARG(v->instances[k].in->name),
+                        STR_ARG(s->config_error));
+    }
+    return strbuf_to_arena(&b, a);
 }

@@ -127,7 +127,7 @@ static bool newest_set_confirmed(const struct cluster_view *v, const struct inst
     const struct record_sync *s = &v->record.sync[v->record.sync_count - 1];
     CLEANUP(arena_freep) struct arena *a = arena_new();
     str names = plan_sync_names(a, s);
-    if (!primary->has_sent || !primary->is_configured || !str_eq(primary->sent_sync_names, names))
+    if (!primary->has_sent || !primary->is_in_force || !str_eq(primary->sent_sync_names, names))
         return false;
     uint64_t position;
     if (!lsn_parse(primary->link.status.flush_lsn, &position))

@@ -28,8 +28,7 @@ struct instance_view {
     int64_t launched_ns;          /* when it was last launched by this process; 0: not */
     str launch_error;             /* why it could not be launched last; empty: it could */
     int64_t crashes;              /* of its PostgreSQL in the last minute */
-    int64_t sent_ns;              /* CLOCK_MONOTONIC of the newest configuration; 0: none by this process */
-    bool is_configured;           /* the newest wanted configuration was accepted */
+    bool is_in_force;             /* PostgreSQL has loaded the configuration that this process sent last */
     str sent_sync_names;          /* synchronous_standby_names of the configuration it accepted last */
     bool has_sent;
 };

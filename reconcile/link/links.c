@@ -168,18 +168,27 @@ static bool server_differs(const struct agent_status *x, const struct agent_stat
 {
     return x->postgres_running != y->postgres_running || x->in_recovery != y->in_recovery ||
            x->timeline != y->timeline || x->streaming != y->streaming || x->frozen != y->frozen ||
-           x->pending_restart != y->pending_restart || x->write_probe_ok != y->write_probe_ok ||
-           x->health_ok != y->health_ok || !str_eq(x->archive_error, y->archive_error) ||
-           json_count(x->replication) != json_count(y->replication);
+           x->write_probe_ok != y->write_probe_ok || x->health_ok != y->health_ok ||
+           !str_eq(x->archive_error, y->archive_error) || json_count(x->replication) != json_count(y->replication);
+}
+
+/* What of the configuration is in force, and what waits for a restart. */
+static bool differs_in_parameters(const struct agent_status *x, const struct agent_status *y)
+{
+    return x->config_version != y->config_version || x->loaded_version != y->loaded_version ||
+           !str_eq(x->postmaster, y->postmaster) || !str_eq(x->last_restart_id, y->last_restart_id) ||
+           x->pending_restart != y->pending_restart || x->restart_primary_first != y->restart_primary_first ||
+           x->restart_standbys_first != y->restart_standbys_first ||
+           !str_eq(x->pending_restart_names, y->pending_restart_names) ||
+           !str_eq(x->pending_elsewhere_names, y->pending_elsewhere_names) || !str_eq(x->config_error, y->config_error);
 }
 
 bool link__differs(const struct agent_status *x, const struct agent_status *y)
 {
     return x->term != y->term || !str_eq(x->granted_to, y->granted_to) || !str_eq(x->phase, y->phase) ||
-           !str_eq(x->message, y->message) || !str_eq(x->progress, y->progress) ||
-           x->config_version != y->config_version || x->usable != y->usable ||
+           !str_eq(x->message, y->message) || !str_eq(x->progress, y->progress) || x->usable != y->usable ||
            !str_eq(x->system_identifier, y->system_identifier) || !str_eq(x->incarnation, y->incarnation) ||
-           !str_eq(x->last_restart_id, y->last_restart_id) || !json_equal(x->task, y->task) || server_differs(x, y);
+           !json_equal(x->task, y->task) || server_differs(x, y) || differs_in_parameters(x, y);
 }
 
 /* ---- the same command to many -------------------------------------------------------------------------------- */

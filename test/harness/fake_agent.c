@@ -183,6 +183,8 @@ struct agent_status fake__status(struct fake_agent *ag, struct arena *a)
         .message = str_from(ag->message),
         .progress = str_from(ag->progress),
         .config_version = ag->config_arena ? ag->config.version : 0,
+        .loaded_version = ag->is_running && ag->config_arena && !ag->is_loading ? ag->config.version : 0,
+        .postmaster = ag->is_running ? arena_printf(a, "%s-%d", ag->name, ag->restarts) : S(""),
         .postgres_running = ag->is_running,
         .in_recovery = ag->is_running && !ag->is_writable,
         .usable = ag->is_usable,
@@ -196,6 +198,7 @@ struct agent_status fake__status(struct fake_agent *ag, struct arena *a)
         .frozen = ag->is_frozen,
         .postgres_version = S("15.20"),
         .pending_restart = ag->pending_restart,
+        .pending_elsewhere_names = ag->pending_elsewhere ? S("work_elsewhere") : S(""),
         .health_ok = ag->is_running,
         .write_probe_ok = ag->is_writable,
         .replication = replication_of(ag, a),
@@ -316,7 +319,8 @@ static int restart(struct fake_agent *ag, struct arena *a, const struct json *bo
         return 200;
     (void)snprintf(ag->last_restart_id, sizeof(ag->last_restart_id), "%.*s", STR_ARG(id));
     ag->restarts++;
-    ag->pending_restart = ag->pending_for_ever;
+    ag->pending_restart = false;
+    ag->pending_elsewhere = ag->pending_for_ever;
     go_down(ag);
     ag->down_until_ns = deadline_in_ms(RESTART_MS);
     return 200;

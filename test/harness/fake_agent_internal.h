@@ -54,7 +54,7 @@ struct fake_agent {
     const struct json *task;
 
     /* the test's */
-    bool stays_dead, is_held, is_cut, pending_restart, pending_for_ever;
+    bool stays_dead, is_held, is_cut, pending_restart, pending_for_ever, pending_elsewhere, is_loading;
     int restarts, launches, copies;
 };
 

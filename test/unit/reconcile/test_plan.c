@@ -2,92 +2,7 @@
 /* The decisions of the cluster controller over hand-made views: no store, no agent, no clock. */
 #include <criterion/criterion.h>
 
-#include "base/clock.h"
-#include "reconcile/cluster/plan.h"
-
-#define NOW (1000 * NS_PER_S)
-
-struct bed {
-    struct arena *a;
-    struct cluster_view v;
-    struct record_instance ins[4];
-    struct instance_view views[4];
-    str members[4];
-    struct plan p;
-};
-
-/* n instances: the first is a serving primary of term 3, the others stream; all are members. */
-static void bed_make(struct bed *b, size_t n)
-{
-    static const str names[] = { S_INIT("pg-1"), S_INIT("pg-2"), S_INIT("pg-3"), S_INIT("pg-4") };
-    memset(b, 0, sizeof(*b));
-    b->a = arena_new();
-    for (size_t i = 0; i < n; i++) {
-        b->members[i] = names[i];
-        b->ins[i] = (struct record_instance) { .name = names[i],
-                                               .serial = (int64_t)i + 1,
-                                               .at = { .host = S("127.0.0.1"), .port = 1, .agent_port = 2 } };
-        b->views[i].in = &b->ins[i];
-        b->views[i].platform = PLATFORM_LIVE;
-        b->views[i].link = (struct link_view) { .is_connected = true, .has_status = true, .heard_ns = NOW };
-        b->views[i].link.status = (struct agent_status) { .term = 3,
-                                                          .granted_to = i == 0 ? names[0] : S(""),
-                                                          .phase = str_from(agent_phase_name(AGENT_RUNNING)),
-                                                          .postgres_running = true,
-                                                          .in_recovery = i > 0,
-                                                          .streaming = i > 0,
-                                                          .usable = true,
-                                                          .system_identifier = S("7"),
-                                                          .lsn = S("0/3000000"),
-                                                          .flush_lsn = S("0/3000000") };
-    }
-    b->v = (struct cluster_view) { .namespace_ = S("default"),
-                                   .name = S("pg"),
-                                   .uid = S("u"),
-                                   .has_record = true,
-                                   .instances = b->views,
-                                   .instance_count = n,
-                                   .now_ns = NOW };
-    b->v.spec = (struct cluster_spec) { .instances = (int64_t)n, .is_failover_automatic = true };
-    b->v.record = (struct record) { .uid = S("u"),
-                                    .term = 3,
-                                    .primary = names[0],
-                                    .old = names[0],
-                                    .members = b->members,
-                                    .member_count = n,
-                                    .instances = b->ins,
-                                    .instance_count = n,
-                                    .is_initialized = true,
-                                    .next_serial = (int64_t)n + 1,
-                                    .tli = 3 };
-}
-
-static void bed_end(struct bed *b)
-{
-    arena_free(b->a);
-}
-
-static const struct step *find(const struct bed *b, enum step_kind kind)
-{
-    for (size_t i = 0; i < b->p.count; i++)
-        if (b->p.steps[i].kind == kind)
-            return &b->p.steps[i];
-    return NULL;
-}
-
-static void set_phase(struct bed *b, size_t i, enum agent_phase phase)
-{
-    struct agent_status *s = &b->views[i].link.status;
-    s->phase = str_from(agent_phase_name(phase));
-    s->postgres_running = s->streaming = false;
-}
-
-static void lose(struct bed *b, size_t i, enum platform_state state, int64_t ms_ago)
-{
-    b->views[i].link.is_connected = false;
-    b->views[i].link.lost_ns = NOW - ms_ago * NS_PER_MS;
-    b->views[i].platform = state;
-}
+#include "plan_bed.h"
 
 Test(plan, healthy_cluster_is_only_configured)
 {
@@ -376,49 +291,6 @@ Test(plan, streaming_newcomer_becomes_a_member)
     const struct step *s = find(&b, STEP_ADMIT_MEMBER);
     cr_assert_not_null(s);
     cr_assert(str_eq(s->instance, S("pg-3")));
-    bed_end(&b);
-}
-
-Test(plan, restart_takes_standbys_first_and_one_at_a_time)
-{
-    struct bed b;
-    bed_make(&b, 3);
-    b.v.record.restart_id = S("r1");
-    b.v.record.restart_serial = 4;
-    plan_make(b.a, &b.v, &b.p);
-    const struct step *s = find(&b, STEP_RESTART);
-    cr_assert_not_null(s);
-    cr_assert(!str_eq(s->instance, S("pg-1")));
-    /* While that standby is away nothing else restarts. */
-    b.views[1].link.status.last_restart_id = S("r1");
-    set_phase(&b, 1, AGENT_STARTING);
-    plan_make(b.a, &b.v, &b.p);
-    cr_assert_null(find(&b, STEP_RESTART));
-    bed_end(&b);
-}
-
-Test(plan, falling_limit_restarts_the_primary_first)
-{
-    struct bed b;
-    bed_make(&b, 3);
-    for (size_t i = 0; i < 3; i++)
-        b.views[i].link.status.pending_restart = true;
-    b.views[0].link.status.restart_primary_first = true;
-    plan_make(b.a, &b.v, &b.p);
-    cr_assert(str_eq(find(&b, STEP_RESTART)->instance, S("pg-1")));
-    bed_end(&b);
-}
-
-Test(plan, finished_restart_is_forgotten)
-{
-    struct bed b;
-    bed_make(&b, 2);
-    b.v.record.restart_id = S("r1");
-    b.v.record.restart_serial = 3;
-    b.views[0].link.status.last_restart_id = b.views[1].link.status.last_restart_id = S("r1");
-    plan_make(b.a, &b.v, &b.p);
-    cr_assert_null(find(&b, STEP_RESTART));
-    cr_assert_not_null(find(&b, STEP_FORGET_RESTART));
     bed_end(&b);
 }
 
@@ -715,7 +587,7 @@ static const struct record_sync *next_of(struct bed *b, const struct record_sync
     b->v.spec.sync_number = number;
     b->v.record.sync = entries;
     b->v.record.sync_count = count;
-    b->views[0].has_sent = b->views[0].is_configured = is_confirmed;
+    b->views[0].has_sent = b->views[0].is_in_force = is_confirmed;
     b->views[0].sent_sync_names = plan_sync_names(b->a, &entries[count - 1]);
     plan_make(b->a, &b->v, &b->p);
     const struct step *s = find(b, STEP_SET_SYNC);
