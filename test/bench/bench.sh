@@ -222,6 +222,9 @@ for what in "$@"; do
 done
 harness_begin
 echo "$(grep -m 1 'model name' /proc/cpuinfo | sed 's/.*: //'), $(nproc) CPUs, load $(cut -d' ' -f1-3 /proc/loadavg), $(uname -r)"
+if awk '{ exit !($1 > 1) }' /proc/loadavg; then
+  echo "The machine is busy: rates and ratios say little, and CPU times are too high (cold caches, more switches)."
+fi
 for what in "$@"; do "bench_$what"; done
 echo
 if [[ $missed == 0 ]]; then echo "every aim reached"; else echo "$missed aims missed"; fi
