@@ -7,7 +7,7 @@
 #include "plan_internal.h"
 
 #define RESTART_WAIT_MS 6000 /* a crashed primary that restarts in place has so long before it is replaced */
-#define CRASHES_TOLERATED 2  /* in a minute; then it is replaced instead of restarted */
+#define CRASHES_TOLERATED 2  /* in a minute; then it is replaced instead of restarted, if that loses nothing */
 
 bool plan__has_candidate(const struct cluster_view *v)
 {
@@ -20,13 +20,23 @@ bool plan__has_candidate(const struct cluster_view *v)
     return false;
 }
 
+/* Every acknowledged commit is on a standby that can be chosen, or nobody is chosen (25). */
+static bool is_synchronous(const struct record *r)
+{
+    for (size_t i = 0; i < r->sync_count; i++)
+        if (r->sync[i].wait == 0)
+            return false;
+    return r->sync_count > 0 && r->sync[r->sync_count - 1].term == r->term;
+}
+
 /* Its agent is heard: the old primary can be stopped by its own word, so replacing it needs no further proof. */
 static str why_replace_heard(struct arena *a, const struct cluster_view *v, const struct instance_view *primary,
                              int64_t *ret_wait_ms)
 {
     if (plan__is_phase(primary, AGENT_FAILED))
         return arena_printf(a, "the primary cannot go on: %.*s", STR_ARG(primary->link.status.message));
-    if (plan__is_phase(primary, AGENT_CRASHED) && primary->crashes > CRASHES_TOLERATED)
+    /* Asynchronous, it has what nobody else has: as long as it comes back in time, it goes on. */
+    if (plan__is_phase(primary, AGENT_CRASHED) && primary->crashes > CRASHES_TOLERATED && is_synchronous(&v->record))
         return S("the primary crashes again and again");
     int64_t down_ms = v->down_ns ? plan__ms_since(v, v->down_ns) : 0;
     if (v->down_ns && down_ms >= RESTART_WAIT_MS)

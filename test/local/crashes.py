@@ -44,7 +44,7 @@ def test(tap, server):
     live.until(has_another_agent, "another agent", 30)
     tap.check("it has another agent", has_another_agent())
 
-    # Who crashes three times a minute is replaced: now it is another one's turn.
+    # Now it is another one's turn.
     answer = server.action("pg", "switchover")
     tap.check("a switchover works between crashes", answer.status == 200, answer)
     server.wait_ready("pg")
