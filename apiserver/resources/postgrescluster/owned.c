@@ -15,6 +15,7 @@ static const char own_passwords[] = "passwords are kept for SCRAM-SHA-256, which
 static const char own_logs[] = "the agent collects what PostgreSQL logs";
 static const char keeps_data[] = "another value than the default risks the data or stops pg_rewind";
 static const char own_restart[] = "the agent decides when PostgreSQL starts again";
+static const char own_mark[] = "the agent marks with it what it has written";
 static const char per_transaction[] = "it belongs to one transaction, not to a configuration file";
 
 /* A name that ends with '*' stands for all that begin like it. */
@@ -66,6 +67,7 @@ static const struct {
     { S_INIT("log_truncate_on_rotation"), own_logs },
     { S_INIT("syslog_*"), own_logs },
     { S_INIT("event_source"), own_logs },
+    { S_INIT("postgres_agent.*"), own_mark },
     { S_INIT("transaction_deferrable"), per_transaction },
     { S_INIT("transaction_isolation"), per_transaction },
     { S_INIT("transaction_read_only"), per_transaction },

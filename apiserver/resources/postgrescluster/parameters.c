@@ -48,7 +48,8 @@ static void check_known(int major, const struct json_member *m, struct field_err
         refuse(errors, FIELD_FORBIDDEN, m, S("it only shows a value and cannot be set"));
     else if (!guc_check_value(a, &g, value, &why))
         refuse(errors, FIELD_INVALID, m, why);
-    else if (str_eq(g.name, S("wal_level")) && !str_eq(value, S("replica")) && !str_eq(value, S("logical")))
+    else if (str_eq(g.name, S("wal_level")) && !str_eq_nocase(value, S("replica")) &&
+             !str_eq_nocase(value, S("logical")))
         refuse(errors, FIELD_INVALID, m, S("must be replica or logical: standbys need it"));
 }
 
