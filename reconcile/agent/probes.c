@@ -20,6 +20,7 @@
 #define QUERY_MS 1500
 #define WRITE_PROBE_MS 1000
 #define WRITE_PROBE_EVERY 4 /* looks */
+#define CONNECT_EVERY 20    /* looks: an open session says nothing about whether a new one is let in */
 #define AGAIN_MS 100
 #define LOAD_FIRST_MS 10 /* a reload takes so long at least */
 
@@ -192,7 +193,7 @@ static void look(struct prober *p)
     int64_t start_ns = ag->board.start_ns;
     pthread_mutex_unlock(&ag->lock);
     /* A new connection has what the postmaster has loaded; an old one may be ahead of it, or behind. */
-    if (!is_ready || start_ns != p->connected_ns || !is_loaded)
+    if (!is_ready || start_ns != p->connected_ns || !is_loaded || p->look % CONNECT_EVERY == 0)
         drop(p);
     p->looks_soon = false;
     p->load_wait_ms = 0;

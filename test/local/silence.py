@@ -61,6 +61,23 @@ def check_silence(tap, server, writer):
     tap.check(f"none of {acknowledged} acknowledged rows is missing", missing == 0, missing)
 
 
+def check_hanging(tap, server):
+    """Sessions go on, but nobody new is let in: told, and no reason to replace it."""
+    primary, term = server.primary("pg"), server.status("pg")["term"]
+    pid = server.postmaster("pg", primary)[0]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        live.until(lambda: server.condition("pg", "PrimaryAvailable").get("status") == "False", "the condition", 60)
+        condition, shown = server.condition("pg", "PrimaryAvailable"), server.instances("pg")[primary]
+        tap.check("a postmaster that hangs makes the primary unhealthy", condition["reason"] == "Unhealthy" and
+                  not shown["ready"] and shown["message"] == condition["message"], condition, shown)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    server.wait_ready("pg")
+    tap.check("it goes on in the same term", server.status("pg")["term"] == term and
+              server.postmaster("pg", primary)[0] == pid, server.status("pg"))
+
+
 def check_force(tap, server):
     """Stopped for sure, which only the operator can know: replaced, and rewound when it comes back."""
     primary, term = server.primary("pg"), server.status("pg")["term"]
@@ -114,6 +131,7 @@ def test(tap, server):
     writer = server.writer("pg")
     check_no_candidate(tap, server)
     check_silence(tap, server, writer)
+    check_hanging(tap, server)
     check_new_program(tap, server, writer)
     check_force(tap, server)
     check_story(tap, server)
