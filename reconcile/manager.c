@@ -12,6 +12,7 @@
 
 #define WORKERS_DEFAULT 4
 #define SYNC_DEADLINE_MS 30000
+#define FIRST_LOOK_MS 1600
 /* A pass now and then even when nothing happens: what an event should have told is noticed all the same. */
 #define RESYNC_MS 10000
 
@@ -83,6 +84,10 @@ static int pass_over(struct cluster_runtime *c, struct arena *a, const struct js
     if (acted < 0 && acted != ERRC_CONFLICT) /* what stands in the way is what people want to read */
         plan.message = arena_str(a, str_from(err->text));
     struct error status_err;
+    if (view.is_first_look) { /* the next status of an agent brings the next pass */
+        workqueue_add_after(m->queue, str_from(c->key), FIRST_LOOK_MS);
+        return acted;
+    }
     r = status__write(c, a, object, &view, &plan, &status_err);
     if (r == 0 && m->runs_backups && view.has_record)
         r = backups__work(c, a, &view, &status_err);

@@ -87,6 +87,7 @@ struct cluster_runtime {
     int64_t told_term;       /* the newest change whose beginning was told as an event */
     int64_t outage_ms;       /* so long the primary did not serve until just now; 0: told, or none */
     bool has_told;
+    int64_t made_ns;                /* CLOCK_MONOTONIC */
     char phase[32], told_phase[32]; /* of status; the newest that an event told */
     int64_t phase_since_ns;
 

@@ -56,6 +56,19 @@ static int view_one(struct cluster_runtime *c, struct arena *a, const struct rec
     return c->manager->platform.ops->state(c->manager->platform.self, &p, &ret->platform, err);
 }
 
+/* A server that starts finds running instances before it hears them: that they are not reached yet is no news. */
+#define FIRST_LOOK_NS (1500 * NS_PER_MS)
+
+static bool is_first_look(const struct cluster_runtime *c, const struct cluster_view *v)
+{
+    if (!v->record.is_initialized || v->now_ns - c->made_ns > FIRST_LOOK_NS)
+        return false;
+    for (size_t k = 0; k < v->instance_count; k++)
+        if (v->instances[k].link.heard_ns == 0 && v->instances[k].platform == PLATFORM_LIVE)
+            return true;
+    return false;
+}
+
 /* A chosen primary has so long to begin to serve before it counts as one that is down. */
 #define PROMOTION_NS (6 * NS_PER_S)
 
@@ -112,6 +125,7 @@ int observe__cluster(struct cluster_runtime *c, struct arena *a, const struct js
         runtime__note_crashes(c, ret);
         note_down(c, ret);
         note_change(c, ret);
+        ret->is_first_look = is_first_look(c, ret);
         ret->secret_problem = str_from(c->secret_problem);
     }
     return r;

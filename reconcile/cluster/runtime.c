@@ -37,6 +37,7 @@ struct cluster_runtime *runtime__get(struct manager *m, str key, str uid)
     c->instances = map_new();
     c->arena = arena_new();
     list_init(&c->actions);
+    c->made_ns = clock_monotonic_ns();
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_lock(&m->lock);
     map_put(m->runtimes, key, c);

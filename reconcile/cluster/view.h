@@ -49,6 +49,7 @@ struct cluster_view {
     int64_t now_ns;     /* CLOCK_MONOTONIC */
     int64_t down_ns;    /* since when this process sees the primary of this term not serving; 0: it serves */
     bool is_changing;   /* the primary is being replaced: nobody was chosen, or the chosen one did not serve yet */
+    bool is_first_look; /* this process has just begun, and has not heard those yet who live */
     str secret_problem; /* why a Secret is not as it should be; empty: all are */
 };
 

@@ -273,10 +273,14 @@ Test(change, new_server_adopts_a_running_cluster_without_touching_it)
     int launches = 0, restarts = 0;
     for (int i = 1; i <= 3; i++)
         launches += fake_agent_look(b.fleet, arena_printf(b.a, "pg-%d", i).ptr).launches;
+    size_t writes = fake_kube_calls(b.kube, "PUT", BED_CLUSTER "/status");
     bed_start(&b);
     wait_a_little();
     BED_RUNS(&b);
     BED_WAIT(&b, fake_agent_look(b.fleet, "pg-3").config_version > 1);
+    BED_RUNS(&b);
+    cr_assert_leq(fake_kube_calls(b.kube, "PUT", BED_CLUSTER "/status"), writes + 1,
+                  "that nobody is reached in the first moment is not shown");
     for (int i = 1; i <= 3; i++) {
         struct fake_agent_look look = fake_agent_look(b.fleet, arena_printf(b.a, "pg-%d", i).ptr);
         launches -= look.launches;
@@ -382,7 +386,7 @@ Test(change, restored_record_gets_a_term_above_all_and_keeps_the_primary)
     struct bed b;
     restore_after_switchover(&b);
     bed_start(&b);
-    BED_WAIT(&b, bed_record(&b).term == 3);
+    BED_WAIT(&b, bed_record(&b).last_term == 3);
     BED_WAIT(&b, fake_fleet_write(b.fleet));
     cr_assert_str_eq(fake_fleet_writable(b.fleet), "pg-2");
     BED_RUNS(&b);
