@@ -18,6 +18,7 @@
 #define STANZA_MS 120000
 #define STANZA_RETRY_MS 5000
 #define PUSH_MS 600000
+#define WAKE_MS 3000
 #define LEFTOVERS_MAX 64
 #define WORDS_BYTES 16384
 
@@ -32,6 +33,20 @@ static struct task *task_new(struct agent *ag)
     t->ag = ag;
     backrest_stanza(ag, t->stanza, sizeof(t->stanza));
     return t;
+}
+
+/* It has failed until now, and would try again in a minute; a reload wakes it. */
+static void wake_archiver(struct agent *ag)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    CLEANUP(pg_closep) struct pg *c = NULL;
+    struct error err;
+    int64_t deadline_ns = deadline_in_ms(WAKE_MS);
+    int r = pg_connect_local(ag, "postgres", deadline_ns, &c, &err);
+    if (r == 0)
+        r = pg_query(c, a, "SELECT pg_reload_conf()", NULL, deadline_ns, NULL, &err);
+    if (r != 0)
+        log_debug("the archiver is not woken", LOG_ERROR(&err));
 }
 
 /* The stanza must exist before WAL can be archived. */
@@ -50,6 +65,8 @@ static void run_stanza(void *self)
         if (failed)
             log_error("the repository cannot be prepared", LOG_ERROR(&err));
     }
+    if (!failed)
+        wake_archiver(t->ag);
     atomic_store(&t->ag->stanza_ns, failed ? deadline_in_ms(STANZA_RETRY_MS) : 0);
     mem_free(t);
 }

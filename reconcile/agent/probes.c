@@ -23,6 +23,7 @@
 #define CONNECT_EVERY 20    /* looks: an open session says nothing about whether a new one is let in */
 #define AGAIN_MS 100
 #define LOAD_FIRST_MS 10 /* a reload takes so long at least */
+#define ARCHIVE_PATIENCE_MS 20000
 
 static const char probe_sql[] =
     "WITH p AS (SELECT pg_is_in_recovery() AS r) "
@@ -66,7 +67,8 @@ struct prober {
     /* Streams when seen twice: one whose WAL the primary lacks says so for a moment, too, before it is turned away. */
     int64_t receiver; /* pid of the WAL receiver */
     bool looks_soon;
-    pid_t writer; /* outstanding write probe */
+    int64_t archive_ns; /* the archiver fails: when that is worth telling; 0: it does not */
+    pid_t writer;       /* outstanding write probe */
     int writer_fd;
     int64_t writer_deadline_ns;
 };
@@ -107,10 +109,17 @@ static void take_replication(struct board *b, str text)
     b->replication = v;
 }
 
-/* "000000010000000000000007 12": what fails, and how many files wait. */
-static void take_archive(struct board *b, str text)
+/* "000000010000000000000007 12": what fails, and how many files wait. The archiver tries again by itself, and at first
+ * the stanza may not be there yet. */
+static void take_archive(struct prober *p, struct board *b, str text)
 {
     str file, count;
+    if (text.len == 0)
+        p->archive_ns = 0;
+    else if (p->archive_ns == 0)
+        p->archive_ns = deadline_in_ms(ARCHIVE_PATIENCE_MS);
+    if (text.len > 0 && !deadline_has_passed(p->archive_ns))
+        text = S("");
     (void)str_cut(text, ' ', &file, &count);
     b->archive_waiting = 0;
     (void)str_to_i64(count, &b->archive_waiting);
@@ -141,7 +150,7 @@ static void take_result(struct prober *p, struct arena *a, const struct pg_rows 
         (void)snprintf(b->version, sizeof(b->version), "%.*s", STR_ARG(version));
         (void)snprintf(b->system_identifier, sizeof(b->system_identifier), "%.*s", STR_ARG(pg_cell(rows, 0, 9)));
         take_replication(b, pg_cell(rows, 0, 11));
-        take_archive(b, pg_cell(rows, 0, 12));
+        take_archive(p, b, pg_cell(rows, 0, 12));
         loaded_take(b, pg_cell(rows, 0, 13), pg_cell(rows, 0, 10));
         b->health_ok = true;
         b->health_error[0] = '\0';

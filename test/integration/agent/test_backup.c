@@ -128,7 +128,7 @@ Test(agent_backup, a_repository_that_is_full_or_away_is_told_with_pgbackrests_wo
     cr_assert(umount2(path.ptr, MNT_DETACH) == 0);
     cr_assert(chmod(path.ptr, 0) == 0);
     (void)instance_sql(i, "app", "CREATE TABLE u (); SELECT pg_switch_wal()");
-    instance_wait(i, "saying that the archive fails", cannot_archive, 90000);
+    instance_wait(i, "saying that the archive fails", cannot_archive, 150000);
     cr_assert(chmod(path.ptr, 0777) == 0);
     bed_close(&b);
 }
