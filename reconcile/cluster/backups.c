@@ -90,6 +90,9 @@ static int start(struct cluster_runtime *c, struct arena *a, const struct cluste
     struct error why;
     int r = link_command(runtime__instance(c, primary->in->name)->link, a, "/v1/backup", body,
                          deadline_in_ms(COMMAND_DEADLINE_MS), NULL, &why);
+    /* Whether it has begun is not known, or it could not yet: asked again by the next pass, the agent knows its id. */
+    if (r == ERRC_TIMEOUT || r == ERRC_UNAVAILABLE)
+        return error_set(err, (enum err)r, "%s", why.text);
     if (r < 0)
         return fail(c, a, backup, str_from(why.text), err);
     const struct json *status = JSON_OBJECT_OF(a, JSON_MEMBER("phase", json_string(a, S("Running"))),

@@ -344,6 +344,8 @@ static int backup(struct fake_agent *ag, struct arena *a, const struct json *bod
 {
     if (json_int_at(body, "term", 0) != ag->term || !ag->is_writable)
         return refuse(ag, a, ret, "not the primary");
+    if (str_eq(json_str_at(ag->task, "id"), json_str_at(body, "id")))
+        return 200; /* asked again */
     if (str_eq(json_str_at(ag->task, "state"), S("running")))
         return refuse(ag, a, ret, "a backup runs");
     set_task(ag, json_str_at(body, "id"), "running");

@@ -39,6 +39,20 @@ Test(backups, one_is_taken_from_the_primary_and_told_to_its_end)
     bed_end(&b);
 }
 
+Test(backups, lost_answer_is_asked_for_again)
+{
+    struct bed b;
+    bed_run(&b, SPEC);
+    fake_agent_fault(b.fleet,
+                     &(struct fake_agent_fault) { .path = "/v1/backup", .times = 1, .code = 503, .is_late = true });
+    cr_assert_eq(bed_post(&b, "backup", "{\"type\":\"full\"}").code, 201);
+    BED_WAIT(&b, is_phase(&b, "Running"));
+    fake_agent_end_backup(b.fleet, "pg-1", true);
+    BED_WAIT(&b, is_phase(&b, "Succeeded"));
+    cr_assert_eq(fake_agent_commands(b.fleet, NULL, "/v1/backup"), 2);
+    bed_end(&b);
+}
+
 Test(backups, agents_error_reaches_people)
 {
     struct bed b;
