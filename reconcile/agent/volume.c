@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How much room the instance takes and how much is left. The data folder is walked beside the prober: on a disk that
- * hangs the walk hangs, not the heartbeat.
+ * How much room the instance takes and how much is left, and whether its folder is there at all. The data folder is
+ * walked beside the prober: on a disk that hangs the walk hangs, not the heartbeat.
  */
+#include <errno.h>
+#include <signal.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -39,9 +42,20 @@ int64_t volume_free_bytes(struct agent *ag)
     return statvfs(ag->path.dir, &v) == 0 ? (int64_t)v.f_bavail * (int64_t)v.f_frsize : -1;
 }
 
+/* Deleted, moved away or unmounted: nothing can be written or read any more, and nobody could stop us later. */
+static void end_without_folder(struct agent *ag)
+{
+    struct stat st;
+    if (stat(ag->path.dir, &st) == 0 || (errno != ENOENT && errno != ENOTDIR))
+        return;
+    log_error("the folder of the instance is gone: ending", LOG_Z("folder", ag->path.dir));
+    (void)kill(getpid(), SIGTERM);
+}
+
 static void measure(void *self)
 {
     struct agent *ag = self;
+    end_without_folder(ag);
     int64_t used = occupied(ag->path.pgdata);
     int64_t free_bytes = volume_free_bytes(ag);
     pthread_mutex_lock(&ag->lock);

@@ -254,6 +254,28 @@ Test(agent_faults, missing_programs_are_told_and_cost_no_data, .timeout = 300)
 }
 
 /* Ignored signals are inherited: so would be the ends of children that nobody then could wait for. */
+Test(agent_faults, nothing_goes_on_running_when_the_folder_is_taken_away, .timeout = 200)
+{
+    struct bed b;
+    bed_bring_up(&b, 1);
+    struct instance *i = &b.instances[0];
+    (void)instance_app_sql(i, "CREATE TABLE t AS SELECT generate_series(1, 1000) AS x");
+    pid_t postmaster = instance_postmaster(i);
+    const char *away = arena_printf(b.arena, "%s.away", i->dir).ptr;
+    cr_assert(rename(i->dir, away) == 0);
+    int64_t deadline_ns = deadline_in_ms(60000);
+    while (process_lives(i->pid) || process_lives(postmaster)) {
+        cr_assert(!deadline_has_passed(deadline_ns), "they run without a folder");
+        (void)poll(NULL, 0, 20);
+    }
+    cr_assert(rename(away, i->dir) == 0);
+    i->pid = 0;
+    instance_relaunch(i);
+    instance_wait(i, "running again", is_running_primary, 60000);
+    CHECK_STR(instance_app_sql(i, "SELECT count(*) FROM t"), "1000");
+    bed_close(&b);
+}
+
 Test(agent_faults, children_are_waited_for_although_the_starter_ignored_them_and_orphans_are_reaped, .timeout = 200)
 {
     struct bed b;
