@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A standby whose slot or WAL is gone on the primary: back by itself, by a fresh copy only if nothing else helps. */
+#include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +17,17 @@ static void write_segments(struct instance *p, int count)
         (void)instance_sql(p, "app", "INSERT INTO t SELECT generate_series(1, 10); SELECT pg_switch_wal()");
     (void)instance_sql(p, "app", "CHECKPOINT");
     (void)instance_sql(p, "app", "CHECKPOINT");
+}
+
+/* The sender of a standby that was killed holds it for a moment. */
+static void drop_slot(struct instance *p)
+{
+    int64_t deadline_ns = deadline_in_ms(20000);
+    while (!str_eq(instance_sql(p, "app", "SELECT count(*) FROM pg_replication_slots WHERE active"), S("0"))) {
+        cr_assert(!deadline_has_passed(deadline_ns), "the slot stays in use");
+        (void)poll(NULL, 0, 10);
+    }
+    (void)instance_sql(p, "app", "SELECT pg_drop_replication_slot('pgi_pg_2')");
 }
 
 static const struct json *parameters(struct arena *a, const char *keep)
@@ -47,7 +59,7 @@ Test(agent_gap, a_standby_whose_slot_was_dropped_and_wal_is_gone_is_copied_anew_
     (void)instance_app_sql(p, "CREATE TABLE t AS SELECT 1 AS x");
     instance_wait_rows(s, "1");
     instance_kill_all(s);
-    (void)instance_sql(p, "app", "SELECT pg_drop_replication_slot('pgi_pg_2')");
+    drop_slot(p);
     write_segments(p, 4);
     instance_relaunch(s);
     instance_wait(s, "saying what it lacks", lacks_wal, 60000);
@@ -96,7 +108,7 @@ Test(agent_gap, what_the_archive_still_has_is_read_from_there, .timeout = 200)
     (void)instance_app_sql(p, "CREATE TABLE t AS SELECT 1 AS x");
     instance_wait_rows(s, "1");
     instance_kill_all(s);
-    (void)instance_sql(p, "app", "SELECT pg_drop_replication_slot('pgi_pg_2')");
+    drop_slot(p);
     write_segments(p, 4);
     /* Archived, and only then removed. */
     int64_t deadline_ns = deadline_in_ms(60000);
@@ -134,7 +146,7 @@ Test(agent_gap, nothing_is_thrown_away_while_no_primary_runs, .timeout = 200)
     (void)instance_app_sql(p, "CREATE TABLE t AS SELECT 1 AS x");
     instance_wait_rows(s, "1");
     instance_kill_all(s);
-    (void)instance_sql(p, "app", "SELECT pg_drop_replication_slot('pgi_pg_2')");
+    drop_slot(p);
     write_segments(p, 4);
     instance_kill_all(p);
     instance_relaunch(s);
