@@ -261,9 +261,16 @@ int promote_undo(struct agent *ag, struct error *err)
     }
     if (ag->pm.pid != 0)
         return 0;
-    int r = control_refresh(ag, err);
+    struct error why;
+    int r = control_refresh(ag, &why);
+    if (r == ERRC_INVALID) { /* the data are gone or broken: nothing here will ever be promoted or followed */
+        log_warn("nothing is left of the promotion", LOG_ERROR(&why));
+        return 0;
+    }
+    if (r != 0)
+        return error_set(err, (enum err)r, "%s", why.text);
     /* From the end-of-recovery record on pg_control knows the timeline, and only then anything is written on it. */
-    return r != 0 || ag->control.timeline >= timeline ? r : history_forget(ag, timeline, err);
+    return ag->control.timeline >= timeline ? 0 : history_forget(ag, timeline, err);
 }
 
 int promote_run(struct agent *ag, struct error *err)

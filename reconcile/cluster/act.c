@@ -10,6 +10,8 @@
 #include "json/json_write.h"
 
 #define COMMAND_DEADLINE_MS 5000
+#define RETRY_FIRST_MS 200
+#define RETRY_MAX_MS 2000
 
 /* Placements of every instance of every cluster: addresses are not given twice. */
 static int all_placements(struct manager *m, struct arena *a, struct placement **ret, size_t *ret_count,
@@ -207,6 +209,14 @@ static int effect(struct cluster_runtime *c, struct arena *a, struct cluster_vie
     }
 }
 
+/* A change of primary that waits (for a proof, an answer) is soon tried again, and less often the longer it waits. */
+static int64_t retry_ms(const struct cluster_runtime *c)
+{
+    int64_t waited_ms = c->change_began_ns ? (clock_monotonic_ns() - c->change_began_ns) / NS_PER_MS : 0;
+    int64_t ms = waited_ms / 10;
+    return ms < RETRY_FIRST_MS ? RETRY_FIRST_MS : ms > RETRY_MAX_MS ? RETRY_MAX_MS : ms;
+}
+
 int act__steps(struct cluster_runtime *c, struct arena *a, struct cluster_view *v, const struct plan *p,
                struct error *err)
 {
@@ -236,7 +246,7 @@ int act__steps(struct cluster_runtime *c, struct arena *a, struct cluster_view *
                 *err = one;
         }
         if (kind == STEP_CREATE_RECORD || kind == STEP_BEGIN_CHANGE || kind == STEP_CONTINUE_CHANGE) {
-            workqueue_add_after(c->manager->queue, str_from(c->key), result < 0 ? 200 : 0);
+            workqueue_add_after(c->manager->queue, str_from(c->key), result < 0 ? retry_ms(c) : 0);
             break; /* the record changed under the view */
         }
         if (kind == STEP_REMOVE)
