@@ -24,7 +24,12 @@ def unmount(folder):
 
 def fill(folder):
     path = os.path.join(folder, "filler")
-    with open(path, "wb") as file:
+    try:
+        file = open(path, "wb")
+    except OSError as error:  # full before: of what?
+        used = local.subprocess.run(["du", "-k", folder], capture_output=True, text=True, check=False).stdout
+        raise AssertionError(f"{error}, {os.statvfs(folder)}: {used}") from error
+    with file:
         try:
             while True:
                 file.write(b"\0" * 65536)
