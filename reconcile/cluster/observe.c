@@ -42,13 +42,15 @@ static int view_one(struct cluster_runtime *c, struct arena *a, const struct rec
                     struct instance_view *ret, struct error *err)
 {
     struct instance_runtime *i = runtime__instance(c, in->name);
-    *ret = (struct instance_view) {
-        .in = in, .platform = PLATFORM_LIVE, .launched_ns = i->launched_ns, .launch_error = str_from(i->launch_error)
-    };
+    /* Copies: a step of the pass may drop or change what the runtime has, and the view is looked at again after it. */
+    *ret = (struct instance_view) { .in = in,
+                                    .platform = PLATFORM_LIVE,
+                                    .launched_ns = i->launched_ns,
+                                    .launch_error = arena_str(a, str_from(i->launch_error)) };
     if (i->link)
         link_view(i->link, a, &ret->link);
     ret->has_sent = i->sent != NULL;
-    ret->sent_sync_names = i->sent_sync_names;
+    ret->sent_sync_names = arena_str(a, i->sent_sync_names);
     ret->is_in_force = ret->has_sent && ret->link.has_status && ret->link.status.loaded_version == i->sent_version;
     if (ret->link.is_connected)
         return 0;

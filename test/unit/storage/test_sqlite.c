@@ -406,10 +406,20 @@ Test(sqlite, a_snapshot_can_be_taken_by_another_process_while_the_store_is_open)
 {
     char copy[128];
     (void)snprintf(copy, sizeof(copy), "%s/copy.db", folder);
-    rv revision = put("/g/a/x", S("1"), 0);
+    /* It begins while nothing of SQLite is in use here: a lock that another thread holds would never open in the child.
+     */
+    close_store();
+    int go[2];
+    char word = '\0';
+    cr_assert_eq(pipe(go), 0);
     pid_t pid = fork();
     if (pid == 0)
-        _exit(storage_snapshot(path, copy, NULL) == 0 ? 0 : 1);
+        _exit(read(go[0], &word, 1) == 1 && storage_snapshot(path, copy, NULL) == 0 ? 0 : 1);
+    cr_assert_eq(open_at(path, "", &store), 0, "%s", error.text);
+    rv revision = put("/g/a/x", S("1"), 0);
+    cr_assert_eq(write(go[1], &word, 1), 1);
+    (void)close(go[0]);
+    (void)close(go[1]);
     int status = 0;
     cr_assert_eq(waitpid(pid, &status, 0), pid);
     cr_assert_eq(status, 0);
