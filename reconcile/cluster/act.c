@@ -209,7 +209,8 @@ static int effect(struct cluster_runtime *c, struct arena *a, struct cluster_vie
     }
 }
 
-/* A change of primary that waits (for a proof, an answer) is soon tried again, and less often the longer it waits. */
+/* A change of primary that waits (for a proof, an answer) is tried again less often the longer it waits, but sooner
+ * than the queue would, since nobody can write meanwhile. */
 static int64_t retry_ms(const struct cluster_runtime *c)
 {
     int64_t waited_ms = c->change_began_ns ? (clock_monotonic_ns() - c->change_began_ns) / NS_PER_MS : 0;
@@ -246,7 +247,8 @@ int act__steps(struct cluster_runtime *c, struct arena *a, struct cluster_view *
                 *err = one;
         }
         if (kind == STEP_CREATE_RECORD || kind == STEP_BEGIN_CHANGE || kind == STEP_CONTINUE_CHANGE) {
-            workqueue_add_after(c->manager->queue, str_from(c->key), result < 0 ? retry_ms(c) : 0);
+            if (result == 0 || kind != STEP_CREATE_RECORD) /* nobody waits for that: the queue's own retry does */
+                workqueue_add_after(c->manager->queue, str_from(c->key), result < 0 ? retry_ms(c) : 0);
             break; /* the record changed under the view */
         }
         if (kind == STEP_REMOVE)

@@ -229,16 +229,21 @@ void bed_close(struct bed *b)
 
 /* ---- programs ------------------------------------------------------------------------------------------------ */
 
+struct process_spec bed_spec(const struct bed *b, const char *const *argv)
+{
+    return (struct process_spec) { .argv = argv,
+                                   .cwd = "/",
+                                   .uid = b->uid,
+                                   .gid = b->gid,
+                                   .has_user = b->has_user,
+                                   .stdout_fd = -1,
+                                   .stderr_fd = -1 };
+}
+
 str bed_run(struct bed *b, const char *const *argv, const char *const *env)
 {
-    const struct process_spec spec = { .argv = argv,
-                                       .env = env,
-                                       .cwd = "/",
-                                       .uid = b->uid,
-                                       .gid = b->gid,
-                                       .has_user = b->has_user,
-                                       .stdout_fd = -1,
-                                       .stderr_fd = -1 };
+    struct process_spec spec = bed_spec(b, argv);
+    spec.env = env;
     struct process_result result;
     struct error err = { 0 };
     int r = process_run(b->arena, &spec, deadline_in_ms(60000), 1u << 20, NULL, NULL, &result, &err);

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "agent/message.h"
+#include "base/process.h"
 #include "kube/http_client.h"
 #include "pki/pki.h"
 
@@ -108,6 +109,8 @@ bool process_lives(pid_t pid);
 pid_t instance_postmaster(struct instance *i);
 /* True when nobody holds the lock of the folder. */
 bool instance_is_free(struct instance *i);
+/* How the instances' user runs a program. */
+struct process_spec bed_spec(const struct bed *b, const char *const *argv);
 /* The program as the instances' user; its standard output. */
 str bed_run(struct bed *b, const char *const *argv, const char *const *env);
 

@@ -182,13 +182,7 @@ static pid_t launch_traced(struct instance *i, const char *out)
                            i->dir,
                            "--foreground",
                            NULL };
-    const struct process_spec spec = { .argv = argv,
-                                       .cwd = "/",
-                                       .uid = b->uid,
-                                       .gid = b->gid,
-                                       .has_user = b->has_user,
-                                       .stdout_fd = -1,
-                                       .stderr_fd = -1 };
+    const struct process_spec spec = bed_spec(b, argv);
     struct error err = { 0 };
     pid_t tracer;
     CHECK_OK(process_start(&spec, &tracer, &err), err);

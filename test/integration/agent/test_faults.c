@@ -98,13 +98,7 @@ static str launch_fails(struct instance *i)
 {
     struct bed *b = i->bed;
     const char *argv[] = { getenv("POSTGRES_AGENT"), "--data-dir", i->dir, NULL };
-    const struct process_spec spec = { .argv = argv,
-                                       .cwd = "/",
-                                       .uid = b->uid,
-                                       .gid = b->gid,
-                                       .has_user = b->has_user,
-                                       .stdout_fd = -1,
-                                       .stderr_fd = -1 };
+    const struct process_spec spec = bed_spec(b, argv);
     struct process_result result;
     struct error err = { 0 };
     int r = process_run(b->arena, &spec, deadline_in_ms(20000), 65536, NULL, NULL, &result, &err);

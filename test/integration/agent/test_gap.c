@@ -36,6 +36,20 @@ static const struct json *parameters(struct arena *a, const char *keep)
                           JSON_MEMBER("max_slot_wal_keep_size", json_string(a, str_from(keep))));
 }
 
+/* The second is down, and what it needs next is gone from the first, which runs. */
+static void open_gap(struct bed *b)
+{
+    bed_open(b, 2);
+    b->parameters = parameters(b->arena, "-1");
+    bed_start(b);
+    struct instance *p = &b->instances[0], *s = &b->instances[1];
+    (void)instance_app_sql(p, "CREATE TABLE t AS SELECT 1 AS x");
+    instance_wait_rows(s, "1");
+    instance_kill_all(s);
+    drop_slot(p);
+    write_segments(p, 4);
+}
+
 static size_t count_of(str text, const char *what)
 {
     size_t n = 0;
@@ -52,15 +66,8 @@ static bool lacks_wal(const struct agent_status *s)
 Test(agent_gap, a_standby_whose_slot_was_dropped_and_wal_is_gone_is_copied_anew_and_says_why, .timeout = 200)
 {
     struct bed b;
-    bed_open(&b, 2);
-    b.parameters = parameters(b.arena, "-1");
-    bed_start(&b);
+    open_gap(&b);
     struct instance *p = &b.instances[0], *s = &b.instances[1];
-    (void)instance_app_sql(p, "CREATE TABLE t AS SELECT 1 AS x");
-    instance_wait_rows(s, "1");
-    instance_kill_all(s);
-    drop_slot(p);
-    write_segments(p, 4);
     instance_relaunch(s);
     instance_wait(s, "saying what it lacks", lacks_wal, 60000);
     instance_wait(s, "a streaming standby", is_streaming_standby, 90000);
@@ -139,15 +146,8 @@ static bool waits_on(const struct agent_status *s)
 Test(agent_gap, nothing_is_thrown_away_while_no_primary_runs, .timeout = 200)
 {
     struct bed b;
-    bed_open(&b, 2);
-    b.parameters = parameters(b.arena, "-1");
-    bed_start(&b);
+    open_gap(&b);
     struct instance *p = &b.instances[0], *s = &b.instances[1];
-    (void)instance_app_sql(p, "CREATE TABLE t AS SELECT 1 AS x");
-    instance_wait_rows(s, "1");
-    instance_kill_all(s);
-    drop_slot(p);
-    write_segments(p, 4);
     instance_kill_all(p);
     instance_relaunch(s);
     instance_wait(s, "waiting for the primary", waits, 30000);
