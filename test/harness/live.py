@@ -108,8 +108,10 @@ class Server:
         self.connection = None
 
     def spawn(self, *more):
-        arguments = [PROGRAM, "--standalone", "--data-dir", self.folder, "--secure-port", str(self.port),
-                     "--controllers=", *self.options, *more]
+        options = ["--controllers=", *self.options, *more]
+        controllers = [o for o in options if o.startswith("--controllers=")]  # given twice they would add up
+        arguments = [PROGRAM, "--standalone", "--data-dir", self.folder, "--secure-port", str(self.port), controllers[-1],
+                     *(o for o in options if o not in controllers)]
         with open(self.log_path, "ab") as log:
             self.log_start = log.tell()
             self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
