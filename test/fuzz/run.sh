@@ -21,8 +21,8 @@ for program in "$build"/test/fuzz/fuzz_*; do
     echo "fuzz $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$work/log") inputs in $seconds s"
   else
     failed=$((failed + 1))
-    tail -n 60 "$work/log" >&2
-    echo "fuzz $name: FAILED" >&2
+    tail -n 60 "$work/log" | sed "s/^/FAILED $name| /" >&2
+    echo "FAILED fuzz $name" >&2
   fi
 done
 if [[ $((passed + failed)) == 0 ]]; then echo "fuzz: no target ran" >&2; fi

@@ -5,6 +5,9 @@
 A program that speaks TAP counts with each of its subtests, any other as one. A program fails as a whole too when it ends
 badly without naming a failed subtest, or when it ran fewer tests than MINIMUMS says. --whole: each program that is listed
 there must have run.
+
+What failed is told on stderr, each line with FAILED in front, for .ci/run to gather: first the story of each program (its
+failed subtests with what it said of them, the end of its stderr), then one line for each complaint.
 """
 import io
 import json
@@ -13,6 +16,10 @@ import re
 import sys
 
 SUBTEST = re.compile(r"^(not )?ok\b(.*)$", re.M)
+LINES_OF_PROGRAM = 60
+LINES_OF_STDERR = 30
+LINES_OF_ALL = 400  # shared by the programs, at least LINES_OF_STDERR for each
+COLUMNS = 300
 
 
 def read_minimums(path):
@@ -44,11 +51,40 @@ def count(test):
     return passed, failed, skipped
 
 
+def failed_subtests(stdout):
+    """Each `not ok` line with the `#` and indented lines that explain it."""
+    lines, inside = [], False
+    for line in stdout.splitlines():
+        inside = line.startswith("not ok") or (inside and (line[:1] in "# \t") and bool(line.strip()))
+        if inside:
+            lines.append(line)
+    return lines
+
+
+def story(test, most):
+    """At most `most` lines that tell why a program failed: a missing story is told by the end of what it said at all."""
+    stdout, stderr = test.get("stdout", ""), test.get("stderr", "")
+    told = failed_subtests(stdout) or stdout.splitlines()[-LINES_OF_STDERR:]
+    end = [line for line in stderr.splitlines() if line.strip()][-min(LINES_OF_STDERR, most // 2):]
+    room = most - len(end)
+    if len(told) > room:
+        told = told[:room - 1] + [f"[{len(told) - room + 1} more lines]"]
+    lines = told + ["stderr: " + line for line in end]
+    return ["".join(c if c.isprintable() else " " for c in line)[:COLUMNS] for line in lines]
+
+
+def tell(failed):
+    most = max(LINES_OF_STDERR, min(LINES_OF_PROGRAM, LINES_OF_ALL // max(1, len(failed))))
+    for name, test in failed:
+        for line in story(test, most):
+            print(f"FAILED {name}| {line}", file=sys.stderr)
+
+
 def main():
     extent, minimums_path, log_path = sys.argv[1:]
     minimums = read_minimums(minimums_path)
     total = [0, 0, 0]
-    complaints = []
+    complaints, failed = [], []
     seen = set()
     if os.path.exists(log_path):
         log = open(log_path, encoding="utf-8")
@@ -61,6 +97,8 @@ def main():
             numbers = count(test)
             total = [a + b for a, b in zip(total, numbers)]
             seen.add(name)
+            if numbers[1] or numbers[0] < minimums.get(name, 0):
+                failed.append((name, test))
             if numbers[1]:
                 complaints.append(f"{name}: {numbers[1]} failed ({test['result']})")
             elif name not in minimums:
@@ -73,6 +111,7 @@ def main():
         for name in sorted(set(minimums) - seen):
             complaints.append(f"{name}: did not run")
             total[1] += 1
+    tell(failed)
     for complaint in complaints:
         print("FAILED " + complaint, file=sys.stderr)
     print(f"{total[0]} passed, {total[1]} failed" + (f", {total[2]} skipped" if total[2] else ""))

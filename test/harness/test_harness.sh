@@ -48,6 +48,50 @@ report() { # EXPECTED EXIT MINIMUMS JSON…
   actual=$(python3 "$HARNESS/report.py" --whole "$WORK/minimums" "$WORK/log.json" 2>"$WORK/complaints") || result=$?
   [[ "$actual/$result" == "$1/$2" ]] || { echo "$actual/$result"; cat "$WORK/complaints"; return 1; }
 }
+told() { # JSON EXPECTED: a program fails, and what is told of it is exactly this
+  local actual
+  printf '%s\n' 'a 1' >"$WORK/minimums"
+  printf '%s\n' "$1" >"$WORK/log.json"
+  actual=$(python3 "$HARNESS/report.py" --whole "$WORK/minimums" "$WORK/log.json" 2>&1 >/dev/null) || true
+  [[ $actual == "$2" ]] || { echo "$actual"; return 1; }
+}
+story_is_short() { # whatever a program prints
+  local actual
+  python3 - >"$WORK/log.json" <<'END'
+import json
+out = "TAP version 13\n" + "".join(f"not ok {i}\n# {'x' * 1000}\n" for i in range(1000))
+print(json.dumps({"name": "p / a", "result": "ERROR", "stdout": out, "stderr": "last\033[31m\n" * 1000}))
+END
+  actual=$(python3 "$HARNESS/report.py" --part "$WORK/minimums" "$WORK/log.json" 2>&1 >/dev/null) || true
+  [[ $(wc -l <<<"$actual") == 61 && $(wc -L <<<"$actual") -le 320 && $actual == *'stderr: last [31m'* && $actual == *' more lines]'* ]] ||
+    { echo "$actual"; return 1; }
+}
+# ci TEXT…: .ci/run over a ./dev that does these lines of shell for its command ($1); its output in $WORK/ci.out
+ci() {
+  rm -rf "$WORK/ci" && mkdir -p "$WORK/ci/.ci" && cp "$HARNESS/../../.ci/run" "$WORK/ci/.ci/"
+  printf '%s\n' '#!/usr/bin/env bash' "$@" >"$WORK/ci/dev" && chmod +x "$WORK/ci/dev"
+  "$WORK/ci/.ci/run" >"$WORK/ci.out" 2>&1
+}
+ends_with() { # EXPECTED
+  local actual
+  actual=$(tail -n "$(wc -l <<<"$1")" "$WORK/ci.out")
+  [[ $actual == "$1" ]] || { cat "$WORK/ci.out"; return 1; }
+}
+ci_passes() {
+  ci 'echo "2 passed, 0 failed"' && ends_with '12 passed, 0 failed' && ! grep -q FAILED "$WORK/ci.out"
+}
+ci_tells() { # two steps fail with a story, a third without one
+  # shellcheck disable=SC2016
+  ! ci 'case $1 in lint | test) echo noise; echo "FAILED $1| why" >&2; echo "1 passed, 2 failed"; exit 1 ;;' \
+    'fuzz) seq 100; exit 3 ;; *) echo "2 passed, 0 failed" ;; esac' &&
+    ends_with "=== what failed in ./dev lint:
+FAILED lint| why
+=== what failed in ./dev test:
+FAILED test| why
+=== what failed in ./dev fuzz (exit 3), its last lines:
+$(seq 71 100)
+8 passed, 5 failed"
+}
 tap='{"name": "p / a", "result": "OK", "stdout": "TAP version 13\n1..2\nok - one\nok - two\n"}'
 bad='{"name": "p / a", "result": "ERROR", "stdout": "TAP version 13\n1..2\nok - one\nnot ok - two\n"}'
 cut='{"name": "p / a", "result": "ERROR", "stdout": "TAP version 13\n1..2\nok - one\n"}'
@@ -78,4 +122,19 @@ check "a program that times out counts as a failure" report '2 passed, 1 failed'
 check "too few tests count as a failure" report '3 passed, 1 failed' 1 $'a 3\nb 1' "$tap" "$plain"
 check "a program that did not run counts as a failure" report '2 passed, 1 failed' 1 $'a 2\nb 1' "$tap"
 check "an unlisted program counts as a failure" report '3 passed, 1 failed' 1 'a 2' "$tap" "$plain"
+check "a failed program is told by its failed subtests and the end of its stderr" told \
+  '{"name": "p / a", "result": "ERROR", "stdout": "TAP version 13\nok 1\nnot ok 2 - two\n# it is 3\n  - t.c:5\nok 3\n# no\n", "stderr": "x\n\ny\n"}' \
+  'FAILED a| not ok 2 - two
+FAILED a| # it is 3
+FAILED a|   - t.c:5
+FAILED a| stderr: x
+FAILED a| stderr: y
+FAILED a: 1 failed (ERROR)'
+check "a program that names no failed subtest is told by the end of what it said" told \
+  '{"name": "p / a", "result": "TIMEOUT", "stdout": "TAP version 13\nok 1\n"}' 'FAILED a| TAP version 13
+FAILED a| ok 1
+FAILED a: 1 failed (TIMEOUT)'
+check "a story is short" story_is_short
+check ".ci/run that passes tells no failures" ci_passes
+check ".ci/run tells what failed in all steps above its last line" ci_tells
 tap_end
