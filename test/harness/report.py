@@ -7,7 +7,7 @@ badly without naming a failed subtest, or when it ran fewer tests than MINIMUMS 
 there must have run.
 
 What failed is told on stderr, each line with FAILED in front, for .ci/run to gather: first the story of each program (its
-failed subtests with what it said of them, the end of its stderr), then one line for each complaint.
+failed subtests with what it said of them, the end of its stderr or the head of a sanitizer's report), then the complaints.
 """
 import io
 import json
@@ -15,6 +15,7 @@ import os
 import re
 import sys
 
+REPORT = re.compile(r"(ERROR|WARNING): \w*Sanitizer|: runtime error: ")
 SUBTEST = re.compile(r"^(not )?ok\b(.*)$", re.M)
 LINES_OF_PROGRAM = 60
 LINES_OF_STDERR = 30
@@ -61,11 +62,18 @@ def failed_subtests(stdout):
     return lines
 
 
+def end_of(stderr, most):
+    """The last lines; of a sanitizer's report its head, which says what and where (its end is a legend)."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    reports = [i for i, line in enumerate(lines) if REPORT.search(line)]
+    return lines[reports[0]:][:most] if reports else lines[-most:]
+
+
 def story(test, most):
     """At most `most` lines that tell why a program failed: a missing story is told by the end of what it said at all."""
     stdout, stderr = test.get("stdout", ""), test.get("stderr", "")
     told = failed_subtests(stdout) or stdout.splitlines()[-LINES_OF_STDERR:]
-    end = [line for line in stderr.splitlines() if line.strip()][-min(LINES_OF_STDERR, most // 2):]
+    end = end_of(stderr, min(LINES_OF_STDERR, most // 2))
     room = most - len(end)
     if len(told) > room:
         told = told[:room - 1] + [f"[{len(told) - room + 1} more lines]"]

@@ -134,6 +134,13 @@ check "a program that names no failed subtest is told by the end of what it said
   '{"name": "p / a", "result": "TIMEOUT", "stdout": "TAP version 13\nok 1\n"}' 'FAILED a| TAP version 13
 FAILED a| ok 1
 FAILED a: 1 failed (TIMEOUT)'
+check "a sanitizer's report is told from its head" told \
+  '{"name": "p / a", "result": "ERROR", "stdout": "TAP version 13\nnot ok 1\n", "stderr": "x\n==7==ERROR: AddressSanitizer: it\n#0 f\n'"$(printf 'y\\n%.0s' {1..99})"'"}' \
+  "FAILED a| not ok 1
+FAILED a| stderr: ==7==ERROR: AddressSanitizer: it
+FAILED a| stderr: #0 f
+$(printf 'FAILED a| stderr: y\n%.0s' {1..28})
+FAILED a: 1 failed (ERROR)"
 check "a story is short" story_is_short
 check ".ci/run that passes tells no failures" ci_passes
 check ".ci/run tells what failed in all steps above its last line" ci_tells
