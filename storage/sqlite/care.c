@@ -2,8 +2,11 @@
 /*
  * Care for the file in the background: checkpoints off the writer, a bound for the WAL, and one full integrity check.
  *
- * PASSIVE checkpoints never wait for anybody, but under a writer that never pauses they do not reset the WAL either:
- * it grew to hundreds of MB within seconds. So the writer itself truncates it, between two batches, when it is long.
+ * A WAL that is written anew from its start is much cheaper than one that grows: its fdatasync finds the file's blocks
+ * where they were and commits no journal of the file system. SQLite begins it anew when all of it is in the file, which
+ * a PASSIVE checkpoint, that never waits for anybody, cannot reach under a writer that never pauses. So the thread here
+ * copies the many pages, and the writer, between two batches, the few that came meanwhile. Where that does not help (a
+ * reader that needs the WAL, a slow disk) the writer truncates it when it is long.
  */
 #include <stdio.h>
 
@@ -13,6 +16,8 @@
 #define PAGE_BYTES 4096
 #define CHECKPOINT_EVERY_PAGES ((4u << 20) / PAGE_BYTES)
 #define WAL_MAX_PAGES ((64u << 20) / PAGE_BYTES)
+/* What came during a checkpoint is copied by the writer when it is not more than this: a few milliseconds. */
+#define REST_MAX_PAGES ((2u << 20) / PAGE_BYTES)
 /* After a failed truncation (a long reader) the next one is tried when the WAL grew by so much. */
 #define TRUNCATE_AGAIN_PAGES ((16u << 20) / PAGE_BYTES)
 #define TRUNCATE_WAIT_MS 100
@@ -32,8 +37,10 @@ static int on_commit(void *self, sqlite3 *db UNUSED, const char *name UNUSED, in
     (void)pthread_mutex_lock(&care->mutex);
     care->wal_pages = (uint64_t)pages;
     /* Shorter than before: it was begun anew. */
-    if (care->wal_pages < care->checkpoint_pages)
+    if (care->wal_pages < care->checkpoint_pages) {
         care->checkpoint_pages = 0;
+        care->has_rest = false;
+    }
     if (wants_checkpoint(care))
         (void)pthread_cond_signal(&care->is_changed);
     (void)pthread_mutex_unlock(&care->mutex);
@@ -57,20 +64,39 @@ static void *run_checkpoints(void *self)
     while (wait_for_work(care)) {
         (void)pthread_mutex_lock(&care->checkpoint_mutex);
         /* A failure (disk full) loses nothing: the WAL keeps the pages, and the next one tries them again. */
-        (void)sqlite3_wal_checkpoint_v2(care->checkpoint_connection.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        int rc = sqlite3_wal_checkpoint_v2(care->checkpoint_connection.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
         (void)pthread_mutex_unlock(&care->checkpoint_mutex);
+        (void)pthread_mutex_lock(&care->mutex);
+        care->has_rest = rc == SQLITE_OK;
+        (void)pthread_mutex_unlock(&care->mutex);
     }
     return NULL;
 }
 
-void sqlite__care_bound_wal(struct sqlite_store *s)
+/* Whether the writer is to copy what came during the last checkpoint; noted as done, since it is tried once. */
+static bool take_rest(struct sqlite_care *care, uint64_t *ret_wal_pages)
+{
+    (void)pthread_mutex_lock(&care->mutex);
+    uint64_t rest = care->wal_pages - care->checkpoint_pages;
+    bool is_wanted = care->has_rest && rest > 0 && rest <= REST_MAX_PAGES;
+    if (is_wanted)
+        care->checkpoint_pages = care->wal_pages;
+    care->has_rest = false;
+    *ret_wal_pages = care->wal_pages;
+    (void)pthread_mutex_unlock(&care->mutex);
+    return is_wanted;
+}
+
+static void copy_rest(struct sqlite_store *s)
+{
+    (void)pthread_mutex_lock(&s->care.checkpoint_mutex);
+    (void)sqlite3_wal_checkpoint_v2(s->writer.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    (void)pthread_mutex_unlock(&s->care.checkpoint_mutex);
+}
+
+static void truncate_wal(struct sqlite_store *s, uint64_t pages)
 {
     struct sqlite_care *care = &s->care;
-    (void)pthread_mutex_lock(&care->mutex);
-    uint64_t pages = care->wal_pages;
-    (void)pthread_mutex_unlock(&care->mutex);
-    if (pages <= care->truncate_pages)
-        return;
     (void)pthread_mutex_lock(&care->checkpoint_mutex);
     (void)sqlite3_busy_timeout(s->writer.db, TRUNCATE_WAIT_MS);
     int rc = sqlite3_wal_checkpoint_v2(s->writer.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
@@ -79,6 +105,15 @@ void sqlite__care_bound_wal(struct sqlite_store *s)
     care->truncate_pages = rc == SQLITE_OK ? WAL_MAX_PAGES : pages + TRUNCATE_AGAIN_PAGES;
     if (rc == SQLITE_OK)
         (void)on_commit(care, NULL, NULL, 0);
+}
+
+void sqlite__care_bound_wal(struct sqlite_store *s)
+{
+    uint64_t pages = 0;
+    if (take_rest(&s->care, &pages))
+        copy_rest(s);
+    else if (pages > s->care.truncate_pages)
+        truncate_wal(s, pages);
 }
 
 static int is_interrupted(void *self)

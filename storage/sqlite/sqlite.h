@@ -60,6 +60,7 @@ struct sqlite_care {
     pthread_cond_t is_changed;
     uint64_t wal_pages;        /* in the WAL after the last commit */
     uint64_t checkpoint_pages; /* in it when the last checkpoint began */
+    bool has_rest;             /* a checkpoint ended well: the writer may copy what came during it */
     bool is_closing;
     char damage[200]; /* what the integrity check found, or "" */
 
@@ -143,7 +144,7 @@ int sqlite__compact_step(struct sqlite_connection *c, rv keep_from, rv *oldest, 
 
 int sqlite__care_start(struct sqlite_store *s, struct error *err) MUST_USE;
 void sqlite__care_stop(struct sqlite_store *s);
-/* Before a transaction, under write_mutex: empties the WAL when it grew beyond its bound. */
+/* Before a transaction, under write_mutex: lets the WAL begin anew, and empties it when it grew beyond its bound. */
 void sqlite__care_bound_wal(struct sqlite_store *s);
 int sqlite__health(struct storage *s, struct error *err);
 

@@ -347,6 +347,33 @@ Test(sqlite, the_wal_stays_bounded_under_a_writer_that_never_pauses)
     cr_assert_eq(size_of("-wal"), -1, "a clean stop leaves one file");
 }
 
+/* https://sqlite.org/fileformat2.html#walformat: how often the WAL was begun anew, big-endian. */
+static unsigned wal_sequence(void)
+{
+    unsigned char header[16] = { 0 };
+    char wal[300];
+    (void)snprintf(wal, sizeof(wal), "%s-wal", path);
+    FD_AUTO fd = open(wal, O_RDONLY | O_CLOEXEC);
+    cr_assert_eq(read(fd, header, sizeof(header)), (ssize_t)sizeof(header));
+    return (unsigned)header[12] << 24 | (unsigned)header[13] << 16 | (unsigned)header[14] << 8 | header[15];
+}
+
+Test(sqlite, the_wal_begins_anew_in_place_under_a_writer_that_never_pauses)
+{
+    enum { VALUE_BYTES = 16 << 10, WRITES_MAX = (48 << 20) / VALUE_BYTES };
+    str value = text_of(VALUE_BYTES);
+    (void)put("/g/a/first", S("1"), 0);
+    unsigned first = wal_sequence();
+    int writes = 0;
+    while (wal_sequence() == first && writes < WRITES_MAX) {
+        char key[32];
+        (void)snprintf(key, sizeof(key), "/g/a/%05d", writes++);
+        (void)put(key, value, 0);
+    }
+    cr_assert_lt(writes, WRITES_MAX, "48 MB, and it only grew");
+    cr_assert_geq(size_of("-wal"), 4 << 20, "it kept its blocks: %jd", (intmax_t)size_of("-wal"));
+}
+
 /* ---- copies
  * --------------------------------------------------------------------------------------------------------------------
  */
