@@ -94,12 +94,20 @@ def free_port():
     return 0
 
 
+def guard(folder):
+    """However this test ends, nothing that it started for the folder outlives it."""
+    subprocess.Popen([os.path.join(PROJECT, "test", "harness", "guardian"), str(os.getpid())], start_new_session=True,
+                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                     env={**os.environ, "GUARDED": folder})
+
+
 class Server:
     """One server with its data folder; the same port over restarts."""
 
     def __init__(self, *options, folder=None):
         self.options = options
         self.work = tempfile.mkdtemp(prefix="live.")
+        guard(self.work)
         os.chmod(self.work, 0o711)
         self.folder = folder or os.path.join(self.work, "data")
         self.log_path = os.path.join(self.work, "server.log")

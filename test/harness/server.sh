@@ -36,6 +36,7 @@ harness_begin() {
   export HOME=$WORK PATH="$WORK/bin:$PATH" WORK SERVER_DIR
   unset KUBECONFIG
   trap harness_end EXIT
+  GUARDED=$WORK setsid "$HARNESS/guardian" $$ </dev/null >/dev/null 2>&1 & # if we are killed
 }
 
 # Every process that has our folder in its arguments was started for this test, by us or by what we started.

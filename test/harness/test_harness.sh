@@ -21,6 +21,13 @@ leaves_nothing() { # a child that outlives the server ends with the test
   folder=$(bash -c '. "$1/server.sh"; SERVER=$1/fake-server; harness_begin; server_start --child; server_kill; echo "$WORK"' bash "$HARNESS")
   [[ -n $folder && ! -e $folder ]] && ! grep -qF "$folder" /proc/[0-9]*/cmdline 2>/dev/null
 }
+dies_with_it() { # kill -9 of the test itself
+  local folder
+  # shellcheck disable=SC2016
+  folder=$(bash -c '. "$1/server.sh"; SERVER=$1/fake-server; harness_begin; server_start --child; echo "$WORK"; kill -KILL $$' \
+    bash "$HARNESS") || true
+  wait_until 10 test ! -e "$folder" && ! grep -qF "$folder" /proc/[0-9]*/cmdline 2>/dev/null
+}
 kubectl_is_wrapped() {
   [[ $(k get pgc) == "--kubeconfig $SERVER_DIR/admin.kubeconfig --cache-dir $WORK/cache get pgc" ]]
 }
@@ -102,6 +109,7 @@ check "a server that says that it is ready is started and stopped" starts_and_st
 check "a server that is never ready fails at the deadline" refuses --never-ready
 check "a server that dies fails at once" refuses --die
 check "a process that outlives the server ends with the test" leaves_nothing
+check "what a killed test started dies with it" dies_with_it
 check "kubectl gets the kubeconfig of the server" kubectl_is_wrapped
 check "a wait ends at its deadline" gives_up
 check "a time becomes a name" normalises 'at 2026-01-02T03:04:05.678Z.' 'at <TIME>.'

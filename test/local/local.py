@@ -114,6 +114,7 @@ class Local(live.Server):
         super().__init__(*(options or ("--controllers=*",)))
         shutil.rmtree(self.work)
         self.work = tempfile.mkdtemp(prefix="local.", dir="/tmp")
+        live.guard(self.work)
         os.chmod(self.work, 0o711)  # instances run as another user
         self.folder = os.path.join(self.work, "data")
         self.log_path = os.path.join(self.work, "server.log")

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -107,12 +108,34 @@ static void add_instance(struct bed *b, size_t n)
     write_bootstrap(i);
 }
 
+/* A test that fails skips bed_close; agents outlive whoever started them, and this ends them. */
+static void guard(const struct bed *b)
+{
+    const char *program = getenv("GUARDIAN");
+    cr_assert(program, "GUARDIAN names the program");
+    char pid[16];
+    (void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    cr_assert(setenv("GUARDED", b->dir, 1) == 0);
+    posix_spawnattr_t how;
+    posix_spawn_file_actions_t files;
+    cr_assert(posix_spawnattr_init(&how) == 0 && posix_spawn_file_actions_init(&files) == 0);
+    /* Not of the group that is killed with the test, and nothing of its pipes stays open. */
+    cr_assert(posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSID) == 0);
+    cr_assert(posix_spawn_file_actions_addclosefrom_np(&files, 3) == 0);
+    char *const argv[] = { (char *)(uintptr_t)program, pid, NULL };
+    pid_t guardian;
+    cr_assert(posix_spawn(&guardian, program, &files, &how, argv, environ) == 0);
+    (void)posix_spawnattr_destroy(&how);
+    (void)posix_spawn_file_actions_destroy(&files);
+}
+
 void bed_open(struct bed *b, size_t instances)
 {
     struct error err = { 0 };
     *b = (struct bed) { .arena = arena_new(), .term = 1, .timeline = 1, .primary = "pg-1", .may_start = true };
     (void)snprintf(b->dir, sizeof(b->dir), "/tmp/pgagent.XXXXXX");
     cr_assert(mkdtemp(b->dir));
+    guard(b);
     cr_assert(chmod(b->dir, 0711) == 0);
     choose_user(b);
     b->count = instances;
@@ -222,7 +245,7 @@ void bed_close(struct bed *b)
     for (size_t n = 0; n < b->count; n++)
         end_agent(&b->instances[n]);
     http_client_free(b->client);
-    if (!getenv("KEEP"))
+    if (!getenv("HARNESS_KEEP"))
         (void)!fs_remove_all(b->dir, NULL);
     arena_free(b->arena);
 }
