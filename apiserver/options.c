@@ -133,6 +133,16 @@ static const struct cli_option server_options[] = {
       .default_value = "4",
       .group = "Reconciling",
       .help = "Clusters that are worked on at once." },
+    { .name = "cluster-signing-duration",
+      CLI_DURATION_AT(struct options, cluster_signing_duration_ns),
+      .value = "DURATION",
+      .min = NS_PER_S * 60,
+      .max = NS_PER_S * 86400 * 3650,
+      .default_value = "8760h0m0s",
+      .group = "Reconciling",
+      .help =
+          "How long the certificates of instances are valid. They are renewed when a third of it is left, without an "
+          "interruption." },
     { .name = "local-address-range",
       CLI_TEXT_AT(struct options, local_address_range),
       .value = "CIDR",

@@ -21,7 +21,7 @@ struct options {
     const char *storage;
     /* reconciling */
     struct cli_list controllers;
-    int64_t concurrent_cluster_syncs;
+    int64_t concurrent_cluster_syncs, cluster_signing_duration_ns;
     const char *local_address_range, *local_launcher, *instance_user, *agent_program;
     /* logging */
     const char *log_level, *log_format;

@@ -186,6 +186,7 @@ static int start_reconciler(struct server *s, struct error *err)
     const struct manager_options options = { .client = inprocess_client(s->inprocess),
                                              .platform = s->platform,
                                              .workers = (size_t)o->concurrent_cluster_syncs,
+                                             .certificate_s = o->cluster_signing_duration_ns / NS_PER_S,
                                              .runs_clusters = options_runs_controller(o, S("clusters")),
                                              .runs_backups = options_runs_controller(o, S("backups")) };
     r = manager_start(&options, &s->manager, err);

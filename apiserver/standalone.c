@@ -86,7 +86,7 @@ static int issue_server(struct arena *a, const struct pki_pair *ca, str bind_add
                                          .ip_addresses = ips,
                                          .ip_count = any ? 2 : 3,
                                          .is_server = true,
-                                         .days = SERVER_DAYS };
+                                         .seconds = (int64_t)SERVER_DAYS * PKI_DAY_S };
     return pki_issue(a, ca, &request, ret, err);
 }
 

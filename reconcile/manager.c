@@ -217,6 +217,7 @@ int manager_start(const struct manager_options *options, struct manager **ret, s
     m->platform = options->platform;
     m->runs_clusters = options->runs_clusters;
     m->runs_backups = options->runs_backups;
+    m->certificate_s = options->certificate_s;
     m->backend = (struct action_backend) { .self = m, .submit = actions__submit };
     pthread_mutex_init(&m->lock, NULL);
     pthread_mutex_init(&m->placing, NULL);

@@ -14,7 +14,7 @@
 #include "base/strbuf.h"
 #include "internal.h"
 
-#define SECONDS_PER_DAY 86400
+#define DAYS_MAX 36500
 #define SERIAL_BITS 127 /* RFC 5280 4.1.2.2: positive, at most 20 octets */
 /* X.520 upper bounds; OpenSSL refuses longer names anyway, but without saying which. */
 #define NAME_MAX_BYTES 64
@@ -70,13 +70,13 @@ static int set_serial(X509 *certificate, struct error *err)
     return is_set ? 0 : pki__fail(err, ERRC_INTERNAL, "serial number");
 }
 
-/* From five minutes ago, for so many days; not longer than `limit` when there is one. */
-static int set_validity(X509 *certificate, int64_t days, const ASN1_TIME *limit, struct error *err)
+/* From five minutes ago, for so many seconds from now; not longer than `limit` when there is one. */
+static int set_validity(X509 *certificate, int64_t seconds, const ASN1_TIME *limit, struct error *err)
 {
     time_t now = (time_t)(clock_realtime_ns() / NS_PER_S);
-    if (days < 0 || days > 100 * 365)
-        return error_set(err, ERRC_INVALID, "days: must be between 0 and 36500");
-    time_t end = now + (time_t)(days * SECONDS_PER_DAY);
+    if (seconds < 0 || seconds > (int64_t)DAYS_MAX * PKI_DAY_S)
+        return error_set(err, ERRC_INVALID, "validity: must be between 0 and %d days", DAYS_MAX);
+    time_t end = now + (time_t)seconds;
     bool is_set =
         ASN1_TIME_set(X509_getm_notBefore(certificate), now - PKI_BACKDATE_S) &&
         (limit && X509_cmp_time(limit, &end) < 0 ? X509_set1_notAfter(certificate, limit) == 1
@@ -85,14 +85,14 @@ static int set_validity(X509 *certificate, int64_t days, const ASN1_TIME *limit,
 }
 
 /* A certificate with version, serial, validity and key, still without names and signature. */
-static X509 *start_certificate(EVP_PKEY *key, int64_t days, const ASN1_TIME *limit, struct error *err)
+static X509 *start_certificate(EVP_PKEY *key, int64_t seconds, const ASN1_TIME *limit, struct error *err)
 {
     CLEANUP(pki__x509_freep) X509 *certificate = X509_new();
     if (!certificate || X509_set_version(certificate, X509_VERSION_3) != 1 || X509_set_pubkey(certificate, key) != 1) {
         (void)pki__fail(err, ERRC_INTERNAL, "certificate");
         return NULL;
     }
-    if (set_serial(certificate, err) < 0 || set_validity(certificate, days, limit, err) < 0)
+    if (set_serial(certificate, err) < 0 || set_validity(certificate, seconds, limit, err) < 0)
         return NULL;
     return TAKE(certificate);
 }
@@ -124,7 +124,8 @@ int pki_make_ca(struct arena *a, str common_name, int64_t days, struct pki_pair 
     CLEANUP(pki__key_freep) EVP_PKEY *key = make_key(err);
     if (!key)
         return ERRC_INTERNAL;
-    CLEANUP(pki__x509_freep) X509 *certificate = start_certificate(key, days ? days : PKI_CA_DAYS, NULL, err);
+    CLEANUP(pki__x509_freep)
+    X509 *certificate = start_certificate(key, (days ? days : PKI_CA_DAYS) * PKI_DAY_S, NULL, err);
     if (!certificate)
         return ERRC_INVALID;
     X509_NAME *subject = X509_get_subject_name(certificate);
@@ -262,8 +263,8 @@ int pki_issue(struct arena *a, const struct pki_pair *ca, const struct pki_reque
     if (!key)
         return ERRC_INTERNAL;
     CLEANUP(pki__x509_freep)
-    X509 *certificate =
-        start_certificate(key, request->days ? request->days : PKI_LEAF_DAYS, X509_get0_notAfter(issuer), err);
+    X509 *certificate = start_certificate(key, request->seconds ? request->seconds : (int64_t)PKI_LEAF_DAYS * PKI_DAY_S,
+                                          X509_get0_notAfter(issuer), err);
     if (!certificate)
         return ERRC_INVALID;
     int r = add_subject(certificate, request, err);

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/str.h"
 
+#define PKI_DAY_S 86400
 #define PKI_CA_DAYS 3650
 #define PKI_LEAF_DAYS 365
 /* New certificates are valid from five minutes ago, so that a peer with a slow clock takes them. */
@@ -39,9 +40,9 @@ struct pki_request {
     size_t dns_count;
     const str *ip_addresses; /* "127.0.0.1", "::1" */
     size_t ip_count;
-    bool is_server; /* extended key usage serverAuth */
-    bool is_client; /* extended key usage clientAuth */
-    int64_t days;   /* 0: PKI_LEAF_DAYS. Never outlives the CA */
+    bool is_server;  /* extended key usage serverAuth */
+    bool is_client;  /* extended key usage clientAuth */
+    int64_t seconds; /* how long it is valid; 0: PKI_LEAF_DAYS. Never outlives the CA */
 };
 
 /* A new key and a certificate for it, signed by ca. ERRC_INVALID names the field that is wrong. */

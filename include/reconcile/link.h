@@ -37,6 +37,9 @@ int link_open(struct links *ls, const struct link_target *target, link_status_fn
 /* No callback runs after it returned. NULL is allowed. */
 void link_close(struct link *l);
 
+/* The leader's identity from the next connection on; an open stream stays. */
+void link_set_identity(struct link *l, str certificate_pem, str private_key_pem);
+
 struct link_view {
     bool is_connected;
     bool has_status;

@@ -16,6 +16,7 @@ struct manager_options {
     struct kube_client *client; /* outlives the manager */
     struct platform platform;   /* outlives the manager */
     size_t workers;             /* 0: 4 */
+    int64_t certificate_s;      /* how long certificates of instances are valid; 0: PKI_LEAF_DAYS */
     bool runs_clusters;         /* controllers that run; with none the manager only refuses actions */
     bool runs_backups;
 };

@@ -367,12 +367,13 @@ struct agent {
     struct postmaster pm;
     struct control control;
     bool has_control;
-    bool is_busy;          /* a child of ours works on pgdata */
-    bool is_stopping;      /* the agent ends */
-    bool is_frozen;        /* the running standby has no source, checked */
-    bool is_held;          /* a limit of the standby could not fall yet: conf_held_limits */
-    bool stopped_by_order; /* prepare(stop) of this term */
-    bool is_failed;        /* phase failed until the leader says something new */
+    bool is_busy;                /* a child of ours works on pgdata */
+    bool is_stopping;            /* the agent ends */
+    bool is_frozen;              /* the running standby has no source, checked */
+    char served_fingerprint[80]; /* of the certificate that the HTTP server got from the configuration */
+    bool is_held;                /* a limit of the standby could not fall yet: conf_held_limits */
+    bool stopped_by_order;       /* prepare(stop) of this term */
+    bool is_failed;              /* phase failed until the leader says something new */
     bool remove_data;
     enum stop_mode shutdown_mode;
     int64_t may_write_term;       /* this incarnation may run writable in that term */
@@ -404,6 +405,8 @@ const char *agent_bin(struct agent *ag, struct arena *a, const char *program);
 void *supervisor_main(void *arg);                                   /* supervisor.c: the worker */
 void *probes_main(void *arg);                                       /* probes.c */
 int agent_http_start(struct agent *ag, struct error *err) MUST_USE; /* http.c */
+/* Serves with the certificate of the configuration from the next connection on. Worker only. */
+void agent_http_renew(struct agent *ag);
 int bootstrap_read(struct agent *ag, const char *dir, struct error *err) MUST_USE;
 void checkpoint_in_background(struct agent *ag); /* backup.c */
 int backup_begin(struct agent *ag, const struct json *body, struct error *err) MUST_USE;

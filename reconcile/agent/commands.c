@@ -112,6 +112,7 @@ static int configure(struct call *c)
     ag->config_arena = TAKE(a);
     ag->config = next;
     ag->has_config = true;
+    agent_http_renew(ag);
     atomic_store(&ag->port, next.port);
     ag->is_failed = false;
     ag->retry_ns = 0;

@@ -5,11 +5,14 @@
  */
 #include "http.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/rand.h"
 #include "json/json_parse.h"
 #include "json/json_write.h"
 
@@ -178,6 +181,32 @@ static void handle(void *self, struct http_request *req)
         queue_command(ag, req);
 }
 
+static struct http_tls_config tls_of(const struct agent *ag, str certificate_pem, str private_key_pem)
+{
+    return (struct http_tls_config) { .certificate_pem = certificate_pem,
+                                      .private_key_pem = private_key_pem,
+                                      .client_cas_pem = { ag->boot.ca_pem },
+                                      .client_ca_count = 1,
+                                      .require_client_certificate = true };
+}
+
+void agent_http_renew(struct agent *ag)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    struct http_server *server = atomic_load(&ag->server);
+    str certificate = ag->config.certificate_pem, fingerprint = hash_sha256_hex(a, certificate);
+    if (!server || str_eq_z(fingerprint, ag->served_fingerprint))
+        return;
+    const struct http_tls_config tls = tls_of(ag, certificate, ag->config.private_key_pem);
+    struct error err;
+    if (http_server_set_tls(server, &tls, &err) < 0) {
+        log_error("certificate not renewed", LOG_ERROR(&err));
+        return;
+    }
+    (void)snprintf(ag->served_fingerprint, sizeof(ag->served_fingerprint), "%.*s", STR_ARG(fingerprint));
+    log_info("certificate renewed");
+}
+
 int agent_http_start(struct agent *ag, struct error *err)
 {
     const struct http_server_options options = {
@@ -186,11 +215,7 @@ int agent_http_start(struct agent *ag, struct error *err)
         .loops = 1,
         .max_connections = 256,
         .max_requests_per_connection = 64,
-        .tls = { .certificate_pem = ag->boot.certificate_pem,
-                 .private_key_pem = ag->boot.private_key_pem,
-                 .client_cas_pem = { ag->boot.ca_pem },
-                 .client_ca_count = 1,
-                 .require_client_certificate = true },
+        .tls = tls_of(ag, ag->boot.certificate_pem, ag->boot.private_key_pem),
         .handler = handle,
         .self = ag,
     };

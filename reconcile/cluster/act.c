@@ -106,7 +106,7 @@ static int launch(struct cluster_runtime *c, const struct cluster_view *v, str n
     struct instance_runtime *i = runtime__instance(c, name);
     i->launched_ns = clock_monotonic_ns();
     struct pki_pair pair;
-    int r = secrets__identity(c, in, &pair, err);
+    int r = identities__instance(c, in, &pair, err);
     if (r < 0)
         return r;
     const struct platform_instance p = runtime__platform(c, in);

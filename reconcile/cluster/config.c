@@ -66,7 +66,7 @@ int config__build(struct cluster_runtime *c, struct arena *a, const struct clust
 {
     const struct record *r = &v->record;
     struct pki_pair identity;
-    int result = secrets__identity(c, in, &identity, err);
+    int result = identities__instance(c, in, &identity, err);
     if (result < 0)
         return result;
     const struct record_sync *sync = r->sync_count ? &r->sync[r->sync_count - 1] : NULL;

@@ -24,6 +24,13 @@
 #define CLUSTER_FINALIZER "postgres.example.io/instances"
 #define CLUSTER_LABEL "postgres.example.io/cluster"
 
+/* A certificate from the cluster's CA, of the leader or an instance. */
+struct identity {
+    struct arena *arena; /* holds the pair; NULL: there is none */
+    struct pki_pair pair;
+    int64_t from_s, renew_s; /* unix seconds: it is replaced by a new one outside of these */
+};
+
 /* What this process knows of an instance beyond its record. */
 struct instance_runtime {
     struct cluster_runtime *cluster;
@@ -40,8 +47,7 @@ struct instance_runtime {
     bool was_crashed;
     int64_t crash_ns[8]; /* CLOCK_MONOTONIC of the newest crashes, a ring */
     size_t crash_count;
-    struct pki_pair identity; /* in `arena` */
-    struct arena *arena;
+    struct identity identity;
 };
 
 /* The status of a change that begins. A status that the worker writes itself takes its place. */
@@ -75,7 +81,8 @@ struct cluster_runtime {
 
     struct arena *arena; /* the texts below; they live as long as the runtime */
     bool has_ca, has_secrets;
-    struct pki_pair ca, leader;
+    struct pki_pair ca;
+    struct identity leader;
     str app_password;
     str ca_path;
     char secret_problem[ERROR_TEXT_MAX]; /* why a Secret is not as it should be; empty: all are */
@@ -107,6 +114,7 @@ struct manager {
     struct events *events;
     struct action_backend backend;
     bool runs_clusters, runs_backups;
+    int64_t certificate_s;     /* 0: as long as is usual */
     struct workqueue *queue;   /* clusters to work on */
     struct workqueue *publish; /* clusters whose instances are to be shown */
     struct informer *clusters, *backups, *secrets;
@@ -150,9 +158,13 @@ int secrets__find_ca(struct cluster_runtime *c, struct arena *a, const struct re
     MUST_USE;
 /* Those that are the cluster's own. */
 int secrets__remove(struct cluster_runtime *c, struct arena *a, struct error *err) MUST_USE;
-/* The certificate of an instance: made once per process and instance. */
-int secrets__identity(struct cluster_runtime *c, const struct record_instance *in, struct pki_pair *ret,
-                      struct error *err) MUST_USE;
+/* ---- identities.c ---- */
+/* Makes the leader's certificate, and renews in time whichever there are. At the beginning of a pass, since it takes
+ * the old ones away. */
+int identities__renew(struct cluster_runtime *c, struct error *err) MUST_USE;
+/* The certificate of an instance: made when it is asked for first. */
+int identities__instance(struct cluster_runtime *c, const struct record_instance *in, struct pki_pair *ret,
+                         struct error *err) MUST_USE;
 
 /* ---- config.c ---- */
 /* The configuration of one instance, without its version. */

@@ -116,6 +116,8 @@ int observe__cluster(struct cluster_runtime *c, struct arena *a, const struct js
         return r;
     r = ret->is_deleting ? secrets__find_ca(c, a, &ret->record, err) : secrets__ensure(c, a, ret, err);
     if (r == 0 && c->has_ca)
+        r = identities__renew(c, err);
+    if (r == 0 && c->has_ca)
         r = runtime__sync_links(c, &ret->record, err);
     if (r < 0)
         return r;

@@ -50,7 +50,7 @@ static void instance_free(void *p)
     struct instance_runtime *i = p;
     link_close(i->link);
     arena_free(i->sent);
-    arena_free(i->arena);
+    arena_free(i->identity.arena);
     mem_free(i);
 }
 
@@ -64,6 +64,7 @@ void runtime__drop(struct manager *m, struct cluster_runtime *c)
                         "the cluster is gone"); /* takes and leaves the lock: a publisher that had found it is done */
     status__drop_announcement(c);
     map_free(c->instances, instance_free);
+    arena_free(c->leader.arena);
     arena_free(c->arena);
     pthread_mutex_destroy(&c->lock);
     mem_free(c->key);
@@ -80,7 +81,6 @@ struct instance_runtime *runtime__instance(struct cluster_runtime *c, str name)
         return i;
     i = mem_new_of(struct instance_runtime);
     i->cluster = c;
-    i->arena = arena_new();
     pthread_mutex_lock(&c->lock);
     map_put(c->instances, name, i);
     pthread_mutex_unlock(&c->lock);
@@ -124,8 +124,8 @@ static int open_link(struct cluster_runtime *c, const struct record_instance *in
                                         .host = in->at.host,
                                         .agent_port = in->at.agent_port,
                                         .ca_pem = c->ca.certificate_pem,
-                                        .certificate_pem = c->leader.certificate_pem,
-                                        .private_key_pem = c->leader.private_key_pem };
+                                        .certificate_pem = c->leader.pair.certificate_pem,
+                                        .private_key_pem = c->leader.pair.private_key_pem };
     struct link *link;
     int r = link_open(c->manager->links, &target, on_status, c, &link, err);
     if (r < 0)

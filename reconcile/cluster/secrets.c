@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The cluster's secrets: its CA (`<cluster>-ca`), the application's access (`<cluster>-app`), and the certificates made
- * from the CA for the leader and each instance. Nothing of them is ever logged or put into a status.
+ * The cluster's secrets: its CA (`<cluster>-ca`) and the application's access (`<cluster>-app`). Nothing of them is
+ * ever logged or put into a status.
  */
 #include <stdio.h>
 
@@ -102,17 +102,15 @@ static int write_secret(struct cluster_runtime *c, struct arena *a, str name, co
     return r < 0 ? error_wrap(err, r, "writing secret \"%.*s\"", STR_ARG(name)) : 0;
 }
 
-/* Makes the CA known to this process, and with it the leader's certificate. */
+/* Makes the CA known to this process. */
 static int use_ca(struct cluster_runtime *c, const struct pki_pair *ca, struct error *err)
 {
     int r = pki_check_pair(ca->certificate_pem, ca->private_key_pem, err);
     if (r < 0)
         return error_wrap(err, r, "secret \"%s-ca\"", c->name);
-    const struct pki_request request = { .common_name = S(AGENT_LEADER_CN), .is_client = true };
     c->ca = (struct pki_pair) { arena_str(c->arena, ca->certificate_pem), arena_str(c->arena, ca->private_key_pem) };
-    r = pki_issue(c->arena, &c->ca, &request, &c->leader, err);
-    c->has_ca = r == 0;
-    return r;
+    c->has_ca = true;
+    return 0;
 }
 
 static struct pki_pair ca_of(struct arena *a, const struct json *secret)
@@ -342,24 +340,4 @@ int secrets__ensure(struct cluster_runtime *c, struct arena *a, struct cluster_v
         c->has_secrets = true;
     }
     return ensure_app(c, a, v, err);
-}
-
-int secrets__identity(struct cluster_runtime *c, const struct record_instance *in, struct pki_pair *ret,
-                      struct error *err)
-{
-    struct instance_runtime *i = runtime__instance(c, in->name);
-    if (i->identity.certificate_pem.len == 0) {
-        const struct pki_request request = { .common_name = in->name,
-                                             .dns_names = &in->name,
-                                             .dns_count = 1,
-                                             .ip_addresses = &in->at.host,
-                                             .ip_count = 1,
-                                             .is_server = true,
-                                             .is_client = true };
-        int r = pki_issue(i->arena, &c->ca, &request, &i->identity, err);
-        if (r < 0)
-            return error_wrap(err, r, "certificate of instance \"%.*s\"", STR_ARG(in->name));
-    }
-    *ret = i->identity;
-    return 0;
 }

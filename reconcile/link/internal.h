@@ -28,11 +28,12 @@ struct link {
     bool is_closing; /* under links->lock: gets no turn any more */
     char *instance, *host;
     int64_t agent_port;
-    char *ca_pem, *certificate_pem, *private_key_pem;
+    char *ca_pem;
     link_status_fn on_status;
     void *self;
 
     pthread_mutex_t lock; /* protects what follows */
+    char *certificate_pem, *private_key_pem;
     struct http_client_stream *stream;
     bool stream_ended; /* the stream (if any) is over: open a new one at reconnect_ns */
     int64_t reconnect_ns;
@@ -53,7 +54,7 @@ void links__remove(struct links *ls, struct link *l);
 void link__free(struct link *l);
 void link__reconnect(struct link *l);
 void link__exchange(struct link *l);
-struct http_client_tls link__tls(const struct link *l);
+struct http_client_tls link__tls(struct link *l, struct arena *a);
 str link__url(const struct link *l, struct arena *a, const char *path);
 /* Whether the reconciler has something to do about it; positions alone are no reason. */
 bool link__differs(const struct agent_status *x, const struct agent_status *y);

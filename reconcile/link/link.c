@@ -22,12 +22,25 @@
 #define STEADY_NS NS_PER_S
 #define EXCHANGE_DEADLINE_MS 1000
 
-struct http_client_tls link__tls(const struct link *l)
+struct http_client_tls link__tls(struct link *l, struct arena *a)
 {
-    return (struct http_client_tls) { .ca_pem = str_from(l->ca_pem),
-                                      .certificate_pem = str_from(l->certificate_pem),
-                                      .private_key_pem = str_from(l->private_key_pem),
-                                      .server_name = str_from(l->instance) };
+    pthread_mutex_lock(&l->lock);
+    const struct http_client_tls tls = { .ca_pem = str_from(l->ca_pem),
+                                         .certificate_pem = arena_str(a, str_from(l->certificate_pem)),
+                                         .private_key_pem = arena_str(a, str_from(l->private_key_pem)),
+                                         .server_name = str_from(l->instance) };
+    pthread_mutex_unlock(&l->lock);
+    return tls;
+}
+
+void link_set_identity(struct link *l, str certificate_pem, str private_key_pem)
+{
+    pthread_mutex_lock(&l->lock);
+    mem_free(l->certificate_pem);
+    mem_free(l->private_key_pem);
+    l->certificate_pem = text_copy_z(certificate_pem);
+    l->private_key_pem = text_copy_z(private_key_pem);
+    pthread_mutex_unlock(&l->lock);
 }
 
 str link__url(const struct link *l, struct arena *a, const char *path)
@@ -106,7 +119,7 @@ void link__reconnect(struct link *l)
         http_client_stream_close(ended);
 
     CLEANUP(arena_freep) struct arena *a = arena_new();
-    const struct http_client_tls tls = link__tls(l);
+    const struct http_client_tls tls = link__tls(l, a);
     const struct http_client_request req = { .method = "GET",
                                              .url = link__url(l, a, "/v1/stream"),
                                              .tls = &tls,
@@ -227,7 +240,7 @@ void link_set_word(struct link *l, int64_t term, bool is_primary, bool may_start
 int link_command(struct link *l, struct arena *a, const char *path, const struct json *body, int64_t deadline_ns,
                  const struct json **ret_body, struct error *err)
 {
-    const struct http_client_tls tls = link__tls(l);
+    const struct http_client_tls tls = link__tls(l, a);
     const struct http_client_request req = { .method = "POST",
                                              .url = link__url(l, a, path),
                                              .content_type = S("application/json"),

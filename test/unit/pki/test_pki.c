@@ -71,7 +71,7 @@ Test(pki, a_leaf_says_what_was_asked_and_chains_to_its_ca_only)
                                                               .ip_count = 2,
                                                               .is_server = true,
                                                               .is_client = true,
-                                                              .days = 30 });
+                                                              .seconds = 30 * PKI_DAY_S });
     struct pki_certificate c = parse(leaf.certificate_pem);
     cr_assert_not(c.is_ca);
     cr_assert(str_eq(c.common_name, S("admin")));
@@ -91,7 +91,8 @@ Test(pki, a_leaf_never_outlives_its_ca)
 {
     struct pki_pair ca;
     cr_assert_eq(pki_make_ca(a, S("short"), 2, &ca, NULL), 0);
-    struct pki_pair leaf = issue(&ca, &(struct pki_request) { .common_name = S("x"), .is_client = true, .days = 400 });
+    struct pki_pair leaf =
+        issue(&ca, &(struct pki_request) { .common_name = S("x"), .is_client = true, .seconds = 400 * PKI_DAY_S });
     cr_assert(parse(leaf.certificate_pem).not_after_s == parse(ca.certificate_pem).not_after_s);
 }
 
@@ -119,7 +120,7 @@ Test(pki, wrong_requests_are_refused_by_name)
         { { .is_client = true }, "common name" },
         { { .common_name = S("x"), .is_server = true, .dns_names = bad_dns, .dns_count = 1 }, "dns name" },
         { { .common_name = S("x"), .is_server = true, .ip_addresses = bad_ip, .ip_count = 1 }, "ip address" },
-        { { .common_name = S("x"), .is_client = true, .days = -1 }, "days" },
+        { { .common_name = S("x"), .is_client = true, .seconds = -1 }, "validity" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         cr_assert_lt(pki_issue(a, &ca, &cases[i].request, &pair, &err), 0, "case %zu", i);
