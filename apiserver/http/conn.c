@@ -18,8 +18,10 @@
 #define RESETS_PER_S 100
 
 /* When the server is full, connections that were idle for so long make room, so many at a time: otherwise whoever opens
- * enough of them would keep everybody else out until they time out. */
+ * enough of them would keep everybody else out until they time out. So do those that have been sending their request,
+ * or have not been reading their answer, for longer: slow on purpose, they would hold their places as well. */
 #define SHED_IDLE_NS (2 * NS_PER_S)
+#define SHED_SLOW_NS (5 * NS_PER_S)
 #define SHED_COUNT 64
 
 static void set_option(int fd, int level, int name, int value)
@@ -112,18 +114,33 @@ void http__conn_doom(struct conn *c)
     (void)shutdown(h2o_socket_get_fd(c->socket), SHUT_RDWR);
 }
 
+/* Nothing of it is being worked on, and it was idle or busy with half a request for too long. */
+static bool is_to_spare(const struct conn *c, int64_t now)
+{
+    if (c->is_doomed || c->open_requests > 0 || c->deferred > 0)
+        return false;
+    if (c->outstanding_bytes > 0)
+        return c->arriving_since_ns <= now - SHED_SLOW_NS;
+    return c->idle_since_ns <= now - SHED_IDLE_NS;
+}
+
 void http__conn_shed(struct http_loop *loop)
 {
-    int64_t before = clock_monotonic_ns() - SHED_IDLE_NS;
+    int64_t now = clock_monotonic_ns();
     size_t left = SHED_COUNT;
     LIST_FOREACH (&loop->conns, it) {
         struct conn *c = LIST_ENTRY(it, struct conn, node);
-        if (c->is_doomed || c->open_requests > 0 || c->deferred > 0 || c->outstanding_bytes > 0 ||
-            c->idle_since_ns > before)
+        if (!is_to_spare(c, now))
             continue;
         http__conn_doom(c);
         if (--left == 0)
-            break;
+            return;
+    }
+    LIST_FOREACH (&loop->inflight, it) { /* the longest waiting first */
+        struct request *r = LIST_ENTRY(it, struct request, inflight);
+        if (r->progress_ns > now - SHED_SLOW_NS || left-- == 0)
+            return;
+        http__conn_doom(r->conn);
     }
 }
 

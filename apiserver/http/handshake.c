@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The TLS handshake and the start of the protocol that ALPN chose. h2o_accept does the same, but does not tell when a
- * connection begins to speak HTTP/2, and oversize.c must know.
+ * connection begins to speak HTTP/2, and sieve.c must know.
  */
 #include <h2o.h>
 #include <h2o/http1.h>
@@ -28,9 +28,10 @@ static void on_done(h2o_socket_t *socket, const char *err)
         return;
     }
     http__conn_ref(c); /* what came with the handshake may end the connection at once */
+    http__sieve_first(c);
     h2o_http2_accept(&c->loop->accept, socket, c->connected_at);
     if (c->socket)
-        http__oversize_begin(c);
+        http__sieve_begin(c);
     http__conn_unref(c);
 }
 

@@ -102,12 +102,14 @@ struct conn {
     unsigned partial_requests; /* that h2o is still receiving; counted by the sweep */
     uint64_t credited_bytes;   /* received and accounted for */
     uint64_t outstanding_bytes;
-    int64_t abuse_ns;      /* leaky bucket of resets: when it would be empty */
-    int64_t idle_since_ns; /* its last request was over, or it was opened */
+    int64_t arriving_since_ns; /* while there are outstanding_bytes */
+    int64_t abuse_ns;          /* leaky bucket of resets: when it would be empty */
+    int64_t idle_since_ns;     /* its last request was over, or it was opened */
     struct timeval connected_at;
     h2o_timeout_entry_t handshake; /* linked until it is done */
     h2o_socket_cb http2_read;      /* h2o's own; set once it speaks HTTP/2 */
     bool is_handshaken, is_http2, is_doomed;
+    bool is_in_headers; /* the next frame goes on with a block of headers */
 };
 
 enum request_state { REQUEST_NEW, REQUEST_DEFERRED, REQUEST_ANSWERED, REQUEST_STREAMING };
@@ -206,7 +208,7 @@ void http__listener_close(struct http_loop *loop);
 void http__conn_open(struct http_loop *loop, h2o_socket_t *socket);
 struct conn *http__conn_ref(struct conn *c);
 void http__conn_unref(struct conn *c);
-/* The server is full: cuts connections on which nothing happens, the oldest first. */
+/* The server is full: cuts connections on which nothing happens, or too slowly, the oldest first. */
 void http__conn_shed(struct http_loop *loop);
 /* Cuts the connection; h2o notices and disposes of it. */
 void http__conn_doom(struct conn *c);
@@ -224,9 +226,11 @@ void http__handshake_begin(struct conn *c);
 /* Whatever became of it. */
 void http__handshake_end(struct conn *c);
 
-/* oversize.c */
+/* sieve.c */
+/* What came with the handshake, before h2o gets it: http2 is not there yet. */
+void http__sieve_first(struct conn *c);
 /* The connection speaks HTTP/2 from now on. */
-void http__oversize_begin(struct conn *c);
+void http__sieve_begin(struct conn *c);
 
 /* tls.c */
 struct tls *http__tls_new(const struct http_tls_config *config, struct error *err) MUST_USE;

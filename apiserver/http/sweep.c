@@ -68,10 +68,14 @@ static void bound_intake(struct http_loop *loop)
     size_t limit = server->options.max_intake_bytes / server->loop_count;
     uint64_t total = 0;
     size_t arriving = 0;
+    int64_t now = clock_monotonic_ns();
     (void)server->config.http2.callbacks.foreach_request(&loop->context, count_partial, NULL);
     LIST_FOREACH (&loop->conns, it) {
         struct conn *c = LIST_ENTRY(it, struct conn, node);
-        c->outstanding_bytes = outstanding(c);
+        uint64_t bytes = outstanding(c);
+        if (c->outstanding_bytes == 0)
+            c->arriving_since_ns = now;
+        c->outstanding_bytes = bytes;
         total += c->outstanding_bytes;
         arriving += c->outstanding_bytes > 0;
     }

@@ -60,6 +60,50 @@ Test(http_limits, above_the_cap_idle_connections_make_room_and_busy_ones_stay)
     client_free(used);
 }
 
+/* Half a request, half a body, an answer that nobody lets through. */
+static void hold_a_place(struct client *c, int how)
+{
+    char block[256];
+    if (how == 0) {
+        client_write_z(c, "GET /hello HTTP/1.1\r\nHost: ");
+        return;
+    }
+    h2_start(c, how == 1 ? 0 : 1);
+    size_t len = h2_block(block, sizeof(block), how == 1 ? "POST" : "GET", "/hello");
+    h2_frame(c, FRAME_HEADERS, FLAG_END_HEADERS | (how == 2 ? FLAG_END_STREAM : 0), 1, block, len);
+}
+
+Test(http_limits, above_the_cap_those_that_are_slow_on_purpose_make_room)
+{
+    start((struct http_server_options) { .max_connections = 2 });
+    for (int how = 0; how < 3; how++) {
+        struct client *c[2];
+        for (int i = 0; i < 2; i++) {
+            c[i] = client_open(rig, how > 0, NULL);
+            cr_assert(c[i] != NULL);
+            hold_a_place(c[i], how);
+        }
+        cr_assert_eq(rig_get(rig, "/hello", true).status, 200, "case %d", how);
+        client_free(c[0]);
+        client_free(c[1]);
+        cr_assert(WAIT_FOR(http_server_connections(rig->server) == 0, 2000));
+    }
+}
+
+Test(http_limits, above_the_cap_a_body_that_is_on_its_way_is_given_time)
+{
+    start((struct http_server_options) { .max_connections = 1 });
+    struct client *c = client_open(rig, false, NULL);
+    cr_assert_not(client_sees_close(c, 1900)); /* idle until now */
+    client_write_z(c, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab");
+    int waiting = rig_tcp(rig);
+    cr_assert_not(client_sees_close(c, 1500));
+    client_write_z(c, "cd");
+    cr_assert(client_read_until(c, "/echo"));
+    close(waiting);
+    client_free(c);
+}
+
 Test(http_limits, a_full_table_of_descriptors_does_not_spin)
 {
     start((struct http_server_options) { .loops = 1 });
@@ -342,5 +386,57 @@ Test(http_limits, many_whole_bodies_on_one_connection_are_fine)
         cr_assert(h2_read_until(c, FRAME_DATA, 2 * i + 1, &frame));
         cr_assert_not(WAIT_FOR(http_server_connections(rig->server) == 0, 40));
     }
+    client_free(c);
+}
+
+/* ---- frames that mean nothing ---------------------------------------------------------------------------------- */
+
+#define FRAME_OF_THE_FUTURE 0x20
+
+/* What the process prints meanwhile; the server is part of it. */
+static size_t printed_by(void (*fn)(struct client *c), struct client *c)
+{
+    FILE *file = tmpfile();
+    int kept = dup(STDERR_FILENO);
+    cr_assert(dup2(fileno(file), STDERR_FILENO) >= 0);
+    fn(c);
+    cr_assert(dup2(kept, STDERR_FILENO) >= 0);
+    close(kept);
+    size_t size = (size_t)lseek(fileno(file), 0, SEEK_END);
+    (void)fclose(file);
+    return size;
+}
+
+static void send_strange_frames(struct client *c)
+{
+    struct frame frame;
+    /* The first of them travels with the preface. */
+    static const char start[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0\0\0\3\40\0\0\0\0\0abc";
+    client_write(c, start, sizeof(start) - 1);
+    for (int i = 0; i < 100; i++)
+        h2_frame(c, FRAME_OF_THE_FUTURE, 0, 0, start, (size_t)i);
+    h2_get(c, 1, "/hello");
+    cr_assert(h2_read_until(c, FRAME_DATA, 1, &frame));
+}
+
+Test(http_limits, frames_of_unknown_types_are_ignored_without_a_word)
+{
+    start((struct http_server_options) { .loops = 1 });
+    struct client *c = client_open(rig, true, NULL);
+    cr_assert_eq(printed_by(send_strange_frames, c), 0);
+    client_free(c);
+}
+
+Test(http_limits, amid_a_block_of_headers_a_frame_of_unknown_type_is_an_error)
+{
+    start((struct http_server_options) { .loops = 1 });
+    struct client *c = client_open(rig, true, NULL);
+    struct frame frame;
+    char block[256];
+    size_t len = h2_block(block, sizeof(block), "GET", "/hello");
+    h2_start(c, 0);
+    h2_frame(c, FRAME_HEADERS, FLAG_END_STREAM, 1, block, len);
+    h2_frame(c, FRAME_OF_THE_FUTURE, 0, 0, "", 0);
+    cr_assert(h2_read_until(c, FRAME_GOAWAY, 0, &frame));
     client_free(c);
 }

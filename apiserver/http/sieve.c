@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * What h2o does not get to see of the frames of HTTP/2.
+ *
  * Bodies over HTTP/2 that are larger than LIMIT_BODY_BYTES. h2o resets their streams with REFUSED_STREAM, which says
  * "nothing happened, try again": clients send the whole body several times and never learn why. So it never sees such a
  * body: the frame that crosses the limit becomes the last one, the handler is called with body_too_large and answers,
  * and what still arrives for that stream until it has its answer is taken out of the input.
+ *
+ * Frames of unknown types: h2o ignores them as it should, but prints a line for each on standard error, where nobody
+ * bounds it, and whoever can connect may send them.
  */
 #include <h2o.h>
 #include <h2o/http2.h>
@@ -20,6 +25,7 @@ _Static_assert(H2O_LIBRARY_VERSION_MAJOR == 0 && H2O_LIBRARY_VERSION_MINOR == 13
 #define FRAME_MAX 16384
 /* h2o allows 100 streams. */
 #define STREAMS_MAX 128
+#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 /* How much of a body stands in the input; only for streams that may cross the limit within it. */
 struct arriving {
@@ -29,13 +35,14 @@ struct arriving {
 };
 
 struct intake {
-    h2o_http2_conn_t *http2;
+    struct conn *conn;
+    h2o_http2_conn_t *http2; /* NULL: not begun */
     h2o_buffer_t *input;
     struct arriving arriving[STREAMS_MAX];
     size_t count;
 };
 
-enum verdict { FRAME_PASSES, FRAME_IS_LAST, FRAME_IS_DROPPED };
+enum verdict { FRAME_PASSES, FRAME_IS_LAST, FRAME_IS_DROPPED, FRAME_IS_UNKNOWN };
 
 /* NULL: more streams than there can be. */
 static struct arriving *arriving_of(struct intake *in, uint32_t stream)
@@ -50,8 +57,10 @@ static struct arriving *arriving_of(struct intake *in, uint32_t stream)
     return &in->arriving[i];
 }
 
-static enum verdict judge(struct intake *in, uint32_t id, size_t bytes)
+static enum verdict judge_data(struct intake *in, uint32_t id, size_t bytes)
 {
+    if (!in->http2)
+        return FRAME_PASSES;
     h2o_http2_stream_t *stream = h2o_http2_conn_get_stream(in->http2, id);
     if (!stream || stream->state < H2O_HTTP2_STREAM_STATE_RECV_BODY)
         return FRAME_PASSES;
@@ -83,24 +92,40 @@ static void give_window_back(struct conn *c, h2o_http2_conn_t *http2, size_t byt
     h2o_http2_conn_request_write(http2);
 }
 
-/* Walks over the frames in the input; dropped ones leave it. */
+/* Amid a block of headers any other frame is an error, which is h2o's to answer. */
+static enum verdict judge(struct intake *in, const uint8_t *frame, size_t length)
+{
+    struct conn *c = in->conn;
+    uint8_t type = frame[3];
+    if (type > H2O_HTTP2_FRAME_TYPE_CONTINUATION)
+        return c->is_in_headers ? FRAME_PASSES : FRAME_IS_UNKNOWN;
+    if (type == H2O_HTTP2_FRAME_TYPE_HEADERS || type == H2O_HTTP2_FRAME_TYPE_CONTINUATION)
+        c->is_in_headers = !(frame[4] & H2O_HTTP2_FRAME_FLAG_END_HEADERS);
+    if (type != H2O_HTTP2_FRAME_TYPE_DATA)
+        return FRAME_PASSES;
+    uint32_t id = (uint32_t)frame[5] << 24 | (uint32_t)frame[6] << 16 | (uint32_t)frame[7] << 8 | frame[8];
+    return judge_data(in, id & INT32_MAX, length);
+}
+
+/* Walks over the frames in the input; dropped ones leave it. The bytes of bodies among these. */
 static size_t sieve(struct intake *in)
 {
-    uint8_t *from = (uint8_t *)in->input->bytes, *to = from, *end = from + in->input->size;
+    uint8_t *from = (uint8_t *)in->input->bytes, *to, *end = from + in->input->size;
     size_t dropped = 0;
+    if (str_has_prefix(str_of((const char *)from, in->input->size), S(PREFACE)))
+        from += sizeof(PREFACE) - 1;
+    to = from;
     while ((size_t)(end - from) >= H2O_HTTP2_FRAME_HEADER_SIZE) {
         size_t length = (size_t)from[0] << 16 | (size_t)from[1] << 8 | from[2];
-        uint32_t id =
-            ((uint32_t)from[5] << 24 | (uint32_t)from[6] << 16 | (uint32_t)from[7] << 8 | from[8]) & INT32_MAX;
         size_t whole = H2O_HTTP2_FRAME_HEADER_SIZE + length;
         if (length > FRAME_MAX || whole > (size_t)(end - from))
             break; /* the rest of it is awaited; looked at again then */
-        enum verdict verdict = from[3] == H2O_HTTP2_FRAME_TYPE_DATA ? judge(in, id, length) : FRAME_PASSES;
+        enum verdict verdict = judge(in, from, length);
         if (verdict == FRAME_IS_LAST)
             from[4] |= H2O_HTTP2_FRAME_FLAG_END_STREAM;
-        if (verdict == FRAME_IS_DROPPED) {
+        if (verdict == FRAME_IS_DROPPED)
             dropped += length;
-        } else {
+        if (verdict == FRAME_PASSES || verdict == FRAME_IS_LAST) {
             if (to != from)
                 memmove(to, from, whole);
             to += whole;
@@ -119,6 +144,7 @@ static void on_read(h2o_socket_t *socket, const char *err)
     struct conn *c = http__conn_of(socket);
     if (!err && socket->input->size > 0) {
         struct intake in;
+        in.conn = c;
         in.http2 = socket->data;
         in.input = socket->input;
         in.count = 0;
@@ -127,7 +153,18 @@ static void on_read(h2o_socket_t *socket, const char *err)
     c->http2_read(socket, err);
 }
 
-void http__oversize_begin(struct conn *c)
+void http__sieve_first(struct conn *c)
+{
+    struct intake in;
+    in.conn = c;
+    in.http2 = NULL;
+    in.input = c->socket->input;
+    in.count = 0;
+    if (in.input->size > 0)
+        (void)sieve(&in);
+}
+
+void http__sieve_begin(struct conn *c)
 {
     /* Before the settings reached the client it may send 64 KiB: none of what was read so far was too much. */
     c->http2_read = c->socket->_cb.read;
