@@ -150,5 +150,7 @@ int storage_restore(const char *from, const char *to, struct error *err)
     int r = sqlite__lock(to, &lock_fd, err);
     if (r == 0)
         r = restore_locked(from, to, err);
+    if (r == 0)
+        sqlite__mark(lock_fd, 0);
     return r == 0 ? 0 : error_wrap(err, r, "restoring the store");
 }

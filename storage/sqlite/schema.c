@@ -40,13 +40,21 @@ static int create(struct sqlite_connection *c, struct error *err)
     return r;
 }
 
-int sqlite__prepare_schema(struct sqlite_connection *c, struct error *err)
+int sqlite__is_empty(struct sqlite_connection *c, bool *ret, struct error *err)
 {
     uint64_t tables_there = 0;
     int r = sqlite__query_u64(c, "SELECT count(*) FROM sqlite_schema", &tables_there, err);
+    *ret = r == 0 && tables_there == 0;
+    return r;
+}
+
+int sqlite__prepare_schema(struct sqlite_connection *c, struct error *err)
+{
+    bool is_empty = false;
+    int r = sqlite__is_empty(c, &is_empty, err);
     if (r != 0)
         return r;
-    return tables_there == 0 ? create(c, err) : sqlite__check_schema(c, err);
+    return is_empty ? create(c, err) : sqlite__check_schema(c, err);
 }
 
 int sqlite__check_schema(struct sqlite_connection *c, struct error *err)

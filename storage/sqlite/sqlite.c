@@ -105,6 +105,23 @@ static int read_identity(struct sqlite_store *s, struct error *err)
     return 0;
 }
 
+/* What is left of a damaged WAL stays for whoever wants to save something. */
+static int refuse_lost(struct sqlite_store *s, rv revision, struct error *err)
+{
+    int r = sqlite__check_mark(s->path, s->lock_fd, revision, err);
+    if (r != 0)
+        (void)sqlite3_db_config(s->writer.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    return r;
+}
+
+/* A store was here, and the file is empty: no new one is made in its place. */
+static int refuse_emptied(struct sqlite_store *s, struct error *err)
+{
+    bool is_empty = false;
+    int r = sqlite__is_empty(&s->writer, &is_empty, err);
+    return r == 0 && is_empty ? refuse_lost(s, 0, err) : r;
+}
+
 static int open_file(struct sqlite_store *s, uint64_t max_pages, struct error *err)
 {
     struct sqlite_connection *c = &s->writer;
@@ -113,6 +130,8 @@ static int open_file(struct sqlite_store *s, uint64_t max_pages, struct error *e
         r = sqlite__lock(s->path, &s->lock_fd, err);
     if (r == 0)
         r = sqlite__connect(c, s->path, SQLITE_OPEN_READWRITE, err);
+    if (r == 0)
+        r = refuse_emptied(s, err);
     if (r == 0)
         r = set_wal_mode(c, err);
     if (r == 0)
@@ -125,6 +144,10 @@ static int open_file(struct sqlite_store *s, uint64_t max_pages, struct error *e
         r = sqlite__sync_folder_of(s->path, err);
     if (r == 0)
         r = read_identity(s, err);
+    if (r == 0)
+        r = refuse_lost(s, atomic_load(&s->revision), err);
+    if (r == 0)
+        sqlite__mark(s->lock_fd, atomic_load(&s->revision));
     return r == 0 ? sqlite__care_start(s, err) : r;
 }
 

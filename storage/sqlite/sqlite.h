@@ -116,6 +116,8 @@ int sqlite__bounds(struct sqlite_connection *c, rv *ret_current, rv *ret_oldest,
 
 /* ---- schema.c --------------------------------------------------------------------------------------------------- */
 
+/* Whether the file has no tables at all. */
+int sqlite__is_empty(struct sqlite_connection *c, bool *ret, struct error *err) MUST_USE;
 /* Makes the tables in an empty file; else checks that it is a store of a schema we know. */
 int sqlite__prepare_schema(struct sqlite_connection *c, struct error *err) MUST_USE;
 int sqlite__check_schema(struct sqlite_connection *c, struct error *err) MUST_USE;
@@ -153,6 +155,10 @@ int sqlite__health(struct storage *s, struct error *err);
 int sqlite__snapshot(struct storage *s, const char *path, struct error *err);
 /* Takes the store file for this process until the descriptor is closed; ERRC_UNAVAILABLE when another one has it. */
 int sqlite__lock(const char *path, int *ret_fd, struct error *err) MUST_USE;
+/* Notes in the lock file that so much may have been acknowledged; 0 after a restore. */
+void sqlite__mark(int lock_fd, rv revision);
+/* ERRC_INTERNAL: more was acknowledged than the store has. */
+int sqlite__check_mark(const char *path, int lock_fd, rv revision, struct error *err) MUST_USE;
 /* fsync of the folder of path. */
 int sqlite__sync_folder_of(const char *path, struct error *err) MUST_USE;
 

@@ -93,10 +93,10 @@ int sqlite__write(struct storage *super, struct storage_write *writes, size_t co
         r = apply_all(c, writes, count, &revision, err);
     if (r == 0)
         r = sqlite__run_plain(c, SQL_COMMIT, err);
-    if (r == 0)
-        atomic_store(&s->revision, revision);
-    else
+    if (r != 0)
         roll_back(c);
+    else if (revision != atomic_exchange(&s->revision, revision))
+        sqlite__mark(s->lock_fd, revision);
     (void)pthread_mutex_unlock(&s->write_mutex);
     return r;
 }

@@ -141,6 +141,77 @@ Test(sqlite, a_file_in_use_is_refused_with_its_name_and_the_process)
     cr_assert_eq(open_at(path, "", &store), 0, "%s", error.text);
 }
 
+static char *file_with(const char *suffix)
+{
+    return (char *)(uintptr_t)arena_printf(arena, "%s%s", path, suffix).ptr;
+}
+
+/* As after kill -9: the files of the open store under another name, its lock file included. */
+static void take_files_along(const char *to)
+{
+    static const char *const suffixes[] = { "", "-wal", "-lock" };
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        str bytes;
+        cr_assert_eq(fs_read(arena, file_with(suffixes[i]), 64u << 20, &bytes, &error), 0, "%s", error.text);
+        const char *copy = arena_printf(arena, "%s%s", to, suffixes[i]).ptr;
+        cr_assert_eq(fs_write_atomic(copy, bytes, 0600, &error), 0, "%s", error.text);
+    }
+}
+
+static void check_lost(const char *at)
+{
+    struct storage *other = NULL;
+    cr_assert_eq(open_at(at, "", &other), ERRC_INTERNAL);
+    cr_assert_not_null(strstr(error.text, "has lost writes"), "%s", error.text);
+    cr_assert_eq(open_at(at, "", &other), ERRC_INTERNAL, "it stays so");
+}
+
+Test(sqlite, a_store_that_was_emptied_is_not_begun_anew)
+{
+    (void)put("/g/a/x", S("1"), 0);
+    close_store();
+    cr_assert_eq(truncate(path, 0), 0);
+    check_lost(path);
+    cr_assert_eq(unlink(path), 0);
+    check_lost(path);
+    cr_assert_eq(unlink(file_with("-lock")), 0); /* the way out that the error names */
+    cr_assert_eq(open_at(path, "", &store), 0, "%s", error.text);
+}
+
+Test(sqlite, acknowledged_writes_that_went_with_the_wal_are_missed)
+{
+    const char *copy = file_with("-copy"), *wal = file_with("-copy-wal");
+    struct storage *other = NULL;
+    for (int i = 0; i < 20; i++)
+        (void)put(arena_printf(arena, "/g/a/%d", i).ptr, text_of(2000), 0);
+    take_files_along(copy);
+    cr_assert_eq(open_at(copy, "", &other), 0, "%s", error.text); /* all is there */
+    storage_close(other);
+    take_files_along(copy);
+    cr_assert_eq(truncate(wal, size_of("-wal") - 5000), 0);
+    check_lost(copy);
+    cr_assert_eq(size_of("-copy-wal"), size_of("-wal") - 5000, "what is left of it stays");
+    take_files_along(copy);
+    cr_assert_eq(unlink(wal), 0);
+    check_lost(copy);
+}
+
+Test(sqlite, an_older_file_in_the_place_of_the_store_is_noticed)
+{
+    struct storage_row row;
+    (void)put("/g/a/x", S("1"), 0);
+    cr_assert_eq(storage_snapshot(path, file_with("-old"), &error), 0, "%s", error.text);
+    (void)put("/g/a/y", S("2"), 0);
+    close_store();
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(link(file_with("-old"), path), 0);
+    check_lost(path);
+    cr_assert_eq(unlink(path), 0); /* what `restore` is for */
+    cr_assert_eq(storage_restore(file_with("-old"), path, &error), 0, "%s", error.text);
+    cr_assert_eq(open_at(path, "", &store), 0, "%s", error.text);
+    cr_assert_eq(get("/g/a/x", &row), 0);
+}
+
 Test(sqlite, a_database_of_another_program_is_refused_and_left_alone)
 {
     close_store();
