@@ -89,11 +89,13 @@ struct agent_status {
     bool frozen;
     double lag_seconds;
     int64_t sessions;
-    int64_t started_at_s; /* unix, of the postmaster */
-    str postgres_version; /* "15.20" */
-    str postmaster;       /* names this very start of PostgreSQL; empty: it does not run */
-    bool pending_restart; /* a restart puts more of the configuration in force, at once or once the primary has
-                             restarted */
+    int64_t started_at_s;   /* unix, of the postmaster */
+    str postgres_version;   /* "15.20" */
+    str postmaster;         /* names this very start of PostgreSQL; empty: it does not run */
+    int64_t failed_starts;  /* how often in a row it died before it served; each makes the next start later */
+    int64_t recovery_bytes; /* a primary that died: WAL since its last checkpoint, which a restart replays */
+    bool pending_restart;   /* a restart puts more of the configuration in force, at once or once the primary has
+                               restarted */
     str pending_restart_names;
     /* Limits that a standby may not have below its primary's. Primary first: one falls; on a standby: and it must keep
      * the old one, since the WAL that it has replayed still demands it. Standbys first: one rises. */

@@ -72,7 +72,7 @@ int64_t state_term_of(const struct durable *d, int64_t timeline); /* 0: unknown 
 struct control {
     char state[48];
     char system_identifier[24];
-    uint64_t checkpoint, min_recovery;
+    uint64_t checkpoint, redo, min_recovery;
     int64_t timeline; /* the newest of checkpoint and minimum recovery point */
     int64_t wal_segment_bytes;
     int64_t limits[CONF_LIMITS]; /* what a hot standby must have at least, in the order of conf_limit_names */
@@ -153,7 +153,8 @@ enum stop_mode { STOP_FAST, STOP_IMMEDIATE };
 struct postmaster {
     pid_t pid; /* 0: none */
     int pid_fd;
-    bool is_ready;        /* accepts connections */
+    bool is_ready;        /* accepts connections … */
+    int64_t ready_ns;     /* … since then */
     bool as_standby;      /* started in recovery and not promoted since */
     bool is_promoting;    /* was asked to, and may become writable any moment */
     int64_t started_at_s; /* for people */
@@ -165,8 +166,11 @@ int postgres_start(struct agent *ag, bool as_standby, struct error *err) MUST_US
 /* Until it accepts connections; commands are served meanwhile. ERRC_CANCELLED: a command stopped it; ERRC_UNAVAILABLE:
  * it died. */
 int postgres_wait_ready(struct agent *ag, int64_t deadline_ns, struct error *err) MUST_USE;
-/* True when it died by itself since the last look: every process of it was reaped. *ret_last_words: why, or empty. */
-bool postgres_has_died(struct agent *ag, struct arena *a, str *ret_last_words);
+/* True when it died by itself since the last look: every process of it was reaped. *ret_why: by what, and its own
+ * words. */
+bool postgres_has_died(struct agent *ag, struct arena *a, str *ret_why);
+/* What this run of PostgreSQL wrote in its log about its own end; empty when nothing. */
+str postgres_last_words(struct arena *a, str log, pid_t postmaster);
 /* Escalates: fast → immediate after patience_ms → SIGKILL of everything. When it returns nothing of it runs. */
 int postgres_stop(struct agent *ag, enum stop_mode mode, int64_t patience_ms, struct error *err) MUST_USE;
 void postgres_reload(struct agent *ag);
@@ -289,6 +293,7 @@ struct board {
     char progress[120];
     int64_t term, config_version, started_at_s, start_ns, wal_term;
     bool granted, running, usable, frozen;
+    int64_t failed_starts, recovery_bytes;
     bool is_ready; /* PostgreSQL accepts connections: worth probing */
     char last_restart_id[128];
     char system_identifier[24];
@@ -382,6 +387,7 @@ struct agent {
     int64_t ready_config_version; /* … and version */
     int64_t retry_ns;             /* a failed operation is tried again then */
     int64_t retry_ms;
+    int64_t failed_starts; /* how often in a row PostgreSQL died before it served */
     int64_t housekeeping_ns, limits_ns;
     int64_t hold_term, hold_ns; /* the term without a primary that is waited in, and since when long enough */
     int64_t followed_term;      /* the running standby was pointed to the primary of this term */

@@ -96,6 +96,9 @@ void board_update(struct agent *ag)
     b->start_ns = ag->pm.start_ns;
     b->usable = ag->durable.usable && ag->durable.has_data;
     b->frozen = ag->is_frozen;
+    b->failed_starts = ag->failed_starts;
+    if (b->is_ready)
+        b->recovery_bytes = 0;
     if (ag->pm.pid == 0 || ag->pm.as_standby)
         b->in_recovery = ag->pm.pid != 0;
     else if (ag->pm.is_ready)
@@ -169,6 +172,8 @@ struct agent_status board_status(struct agent *ag, struct arena *a)
         .started_at_s = b->started_at_s,
         .postgres_version = arena_str(a, str_from(b->version)),
         .postmaster = board_postmaster_name(ag, a, b->start_ns),
+        .failed_starts = b->failed_starts,
+        .recovery_bytes = b->recovery_bytes,
         .pending_restart = b->pending.needs_restart,
         .pending_restart_names = arena_str(a, str_from(b->pending.names)),
         .restart_primary_first = b->pending.primary_first,

@@ -178,9 +178,11 @@ static int prepare(struct call *c)
         return answer_report(c); /* it receives nothing and takes no writes, also while it still starts */
     if (ag->pm.pid != 0 && (must_stop || !ag->pm.as_standby || !ag->pm.is_ready)) {
         int64_t patience_ms = json_int_at(c->body, "patience_ms", STOP_PATIENCE_MS);
-        if (!ag->pm.as_standby && ag->pm.is_ready)
+        bool serves = !ag->pm.as_standby && ag->pm.is_ready;
+        if (serves)
             ease_stop(ag);
-        r = postgres_stop(ag, STOP_FAST, patience_ms, &c->err);
+        /* Crash recovery that is broken off begins anew the next time: no clean end is worth waiting for. */
+        r = postgres_stop(ag, serves || ag->pm.as_standby ? STOP_FAST : STOP_IMMEDIATE, patience_ms, &c->err);
     } else if (ag->pm.pid != 0) {
         r = freeze_run(ag, deadline_in_ms(FREEZE_DEADLINE_MS), &c->err);
     }

@@ -46,6 +46,8 @@ static void take_line(struct control *c, str name, str value)
         take_text(c->system_identifier, sizeof(c->system_identifier), value);
     else if (str_eq(name, S("Latest checkpoint location")))
         (void)lsn_parse(value, &c->checkpoint);
+    else if (str_eq(name, S("Latest checkpoint's REDO location")))
+        (void)lsn_parse(value, &c->redo);
     else if (str_eq(name, S("Minimum recovery ending location")))
         (void)lsn_parse(value, &c->min_recovery);
     else if (str_eq(name, S("Latest checkpoint's TimeLineID")) || str_eq(name, S("Min recovery ending loc's timeline")))

@@ -50,6 +50,8 @@ static const struct field status_fields[] = {
     FIELD(agent_status, FIELD_INT, started_at_s),
     FIELD(agent_status, FIELD_STR, postgres_version),
     FIELD(agent_status, FIELD_STR, postmaster),
+    FIELD(agent_status, FIELD_INT, failed_starts),
+    FIELD(agent_status, FIELD_INT, recovery_bytes),
     FIELD(agent_status, FIELD_BOOL, pending_restart),
     FIELD(agent_status, FIELD_STR, pending_restart_names),
     FIELD(agent_status, FIELD_BOOL, restart_primary_first),

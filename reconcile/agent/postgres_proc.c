@@ -22,7 +22,7 @@
 #define IMMEDIATE_PATIENCE_MS 3000
 #define KILL_PATIENCE_MS 10000
 #define PID_FILE_STATUS_LINE 8
-#define LAST_WORDS_BYTES 8192
+#define LAST_WORDS_BYTES 65536
 
 /* ---- start --------------------------------------------------------------------------------------------------- */
 
@@ -114,6 +114,8 @@ int postgres_wait_ready(struct agent *ag, int64_t deadline_ns, struct error *err
     for (;;) {
         if (str_eq(read_status_line(ag, a), S("ready"))) {
             ag->pm.is_ready = true;
+            ag->pm.ready_ns = clock_monotonic_ns();
+            ag->failed_starts = 0;
             return 0;
         }
         struct pollfd fds[] = { { .fd = ag->pm.pid_fd, .events = POLLIN }, { .fd = ag->wake_fd, .events = POLLIN } };
@@ -129,11 +131,10 @@ int postgres_wait_ready(struct agent *ag, int64_t deadline_ns, struct error *err
     }
 }
 
-/* The last FATAL or PANIC that it wrote since its start; empty when there is none. */
-static str last_words(struct agent *ag, struct arena *a)
+/* The end of what was logged since its start. */
+static str read_log(struct agent *ag, struct arena *a)
 {
     char *buffer = arena_alloc(a, LAST_WORDS_BYTES);
-    str found = S("");
     FD_AUTO fd = open(ag->path.postgres_log, O_RDONLY | O_CLOEXEC);
     off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
     off_t from = ag->pm.log_offset - atomic_load(&ag->log_cut);
@@ -142,12 +143,7 @@ static str last_words(struct agent *ag, struct arena *a)
     if (from < 0)
         from = 0;
     ssize_t n = fd >= 0 && size > from ? pread(fd, buffer, LAST_WORDS_BYTES, from) : 0;
-    for (str rest = str_of(buffer, n > 0 ? (size_t)n : 0), line; str_next_field(&rest, '\n', &line);) {
-        ptrdiff_t at = str_find(line, S("FATAL:")) >= 0 ? str_find(line, S("FATAL:")) : str_find(line, S("PANIC:"));
-        if (at >= 0 && str_find(line, S("terminating connection")) < 0)
-            found = str_trim(str_from_offset(line, (size_t)at + strlen("FATAL:")));
-    }
-    return found;
+    return str_of(buffer, n > 0 ? (size_t)n : 0);
 }
 
 /* ---- end ----------------------------------------------------------------------------------------------------- */
@@ -171,7 +167,7 @@ static bool wait_end(struct agent *ag, int64_t ms)
     return n > 0;
 }
 
-static int reap(struct agent *ag, struct error *err)
+static int reap(struct agent *ag, int *ret_status, struct error *err)
 {
     int status = 0;
     pid_t pid;
@@ -187,20 +183,25 @@ static int reap(struct agent *ag, struct error *err)
     log_info("PostgreSQL ended", LOG_INT("pid", ag->pm.pid),
              LOG_INT("exit", WIFEXITED(status) ? WEXITSTATUS(status) : -1),
              LOG_INT("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0));
+    if (ret_status)
+        *ret_status = status;
     forget(ag);
     return 0;
 }
 
-bool postgres_has_died(struct agent *ag, struct arena *a, str *ret_last_words)
+bool postgres_has_died(struct agent *ag, struct arena *a, str *ret_why)
 {
     if (ag->pm.pid == 0 || !wait_end(ag, 0))
         return false;
     struct error err;
-    *ret_last_words = last_words(ag, a);
-    if (reap(ag, &err) != 0) {
+    int status = 0;
+    str words = postgres_last_words(a, read_log(ag, a), ag->pm.pid);
+    if (reap(ag, &status, &err) != 0) {
         log_error("PostgreSQL died, but not all of it", LOG_ERROR(&err));
         return false;
     }
+    str how = WIFSIGNALED(status) ? arena_printf(a, "killed by signal %d", WTERMSIG(status)) : S("");
+    *ret_why = arena_printf(a, "%.*s%s%.*s", STR_ARG(how), how.len > 0 && words.len > 0 ? ", " : "", STR_ARG(words));
     return true;
 }
 
@@ -211,12 +212,12 @@ int postgres_stop(struct agent *ag, enum stop_mode mode, int64_t patience_ms, st
     if (mode == STOP_FAST) {
         (void)pidfd_send_signal(ag->pm.pid_fd, SIGINT, NULL, 0);
         if (wait_end(ag, patience_ms))
-            return reap(ag, err);
+            return reap(ag, NULL, err);
         log_warn("fast stop takes too long: stopping at once", LOG_INT("after_ms", patience_ms));
     }
     (void)pidfd_send_signal(ag->pm.pid_fd, SIGQUIT, NULL, 0);
     if (wait_end(ag, IMMEDIATE_PATIENCE_MS))
-        return reap(ag, err);
+        return reap(ag, NULL, err);
     log_warn("immediate stop takes too long: killing");
     (void)pidfd_send_signal(ag->pm.pid_fd, SIGKILL, NULL, 0);
     int r = lock_end_holders(ag, err);
@@ -224,7 +225,7 @@ int postgres_stop(struct agent *ag, enum stop_mode mode, int64_t patience_ms, st
         return r;
     if (!wait_end(ag, KILL_PATIENCE_MS))
         return error_set(err, ERRC_TIMEOUT, "PostgreSQL does not end by SIGKILL (a hanging disk?)");
-    return reap(ag, err);
+    return reap(ag, NULL, err);
 }
 
 void postgres_reload(struct agent *ag)

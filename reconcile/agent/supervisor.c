@@ -20,6 +20,7 @@
 #define RETRY_FIRST_MS 200
 #define RETRY_MAX_MS 10000
 #define RETRY_WAIT_MAX_MS 1000
+#define SERVED_MS 1000                        /* one that accepted connections for so long is restarted at once */
 #define VOLUME_FULL_BYTES (INT64_C(20) << 20) /* a WAL segment and a little */
 #define HOLD_MS 1000                          /* usually somebody was chosen by then */
 
@@ -122,15 +123,31 @@ static void retry_later(struct agent *ag, int64_t max_ms)
     ag->retry_ns = deadline_in_ms(ag->retry_ms);
 }
 
+/* What a restart of a primary has to replay, by what is known of its end. */
+static int64_t recovery_bytes(struct agent *ag)
+{
+    pthread_mutex_lock(&ag->lock);
+    uint64_t end = ag->board.flush_lsn;
+    pthread_mutex_unlock(&ag->lock);
+    if (control_refresh(ag, NULL) != 0 || ag->control.redo == 0 || end < ag->control.redo)
+        return 0;
+    return (int64_t)(end - ag->control.redo);
+}
+
 static void note_death(struct agent *ag)
 {
-    int64_t ran_ms = (clock_monotonic_ns() - ag->pm.start_ns) / NS_PER_MS;
+    struct postmaster pm = ag->pm;
     CLEANUP(arena_freep) struct arena *a = arena_new();
     str why = S("");
     if (!postgres_has_died(ag, a, &why))
         return;
     ag->crashed_ns = clock_monotonic_ns();
     ag->ready_term = 0;
+    ag->failed_starts += !pm.is_ready;
+    int64_t replay = pm.as_standby ? 0 : recovery_bytes(ag);
+    pthread_mutex_lock(&ag->lock);
+    ag->board.recovery_bytes = replay;
+    pthread_mutex_unlock(&ag->lock);
     /* On a full volume not even its last words find room. */
     int64_t free_bytes = volume_free_bytes(ag);
     str full = free_bytes >= 0 && free_bytes < VOLUME_FULL_BYTES
@@ -138,12 +155,11 @@ static void note_death(struct agent *ag)
                    : S("");
     board_say(ag, AGENT_CRASHED, "PostgreSQL ended unexpectedly, every process of it is gone%s%.*s%.*s",
               why.len > 0 ? ": " : "", STR_ARG(why), STR_ARG(full));
-    if (ran_ms > RETRY_MAX_MS) {
-        ag->retry_ms = 0;
-        return;
-    }
-    /* One that dies soon after its start is not started again without end at full speed. */
-    retry_later(ag, RETRY_MAX_MS);
+    ag->retry_ns = 0;
+    if (pm.is_ready && ag->crashed_ns - pm.ready_ns >= SERVED_MS * NS_PER_MS)
+        ag->retry_ms = 0; /* however often that happens: each restart is the first one after it had served */
+    else                  /* not again and again at full speed; one that comes up is missed by its clients meanwhile */
+        retry_later(ag, pm.is_ready ? RETRY_WAIT_MAX_MS : RETRY_MAX_MS);
 }
 
 static void note_failure(struct agent *ag, int r, const struct error *err)

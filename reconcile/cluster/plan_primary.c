@@ -7,7 +7,12 @@
 #include "plan_internal.h"
 
 #define RESTART_WAIT_MS 6000 /* a crashed primary that restarts in place has so long before it is replaced */
-#define CRASHES_TOLERATED 2  /* in a minute; then it is replaced instead of restarted, if that loses nothing */
+/* … and so long where the standbys have everything: they need half a second, and writes are to go on within 2 s. */
+#define CRASH_WAIT_MS 1000
+#define CRASHES_TOLERATED 2 /* in a minute; then it is replaced instead of restarted, if that loses nothing */
+#define STARTS_TOLERATED 2  /* in a row, in which it dies before it serves */
+#define RESTART_MUCH_BYTES (INT64_C(64) << 20) /* to replay it takes longer than a standby needs to take over */
+#define REPLAY_LITTLE_BYTES (UINT64_C(16) << 20)
 
 bool plan__has_candidate(const struct cluster_view *v)
 {
@@ -29,21 +34,71 @@ static bool is_synchronous(const struct record *r)
     return r->sync_count > 0 && r->sync[r->sync_count - 1].term == r->term;
 }
 
+/* As far as is known before it is asked: it answers, and has replayed all but little, so that it takes over at once. */
+static bool is_caught_up(const struct cluster_view *v, const struct instance_view *i)
+{
+    const struct agent_status *s = &i->link.status;
+    uint64_t has, replayed;
+    return i->link.is_connected && i->link.has_status && record_has_member(&v->record, i->in->name) && s->usable &&
+           s->postgres_running && s->in_recovery && s->term == v->record.term && lsn_parse(s->flush_lsn, &has) &&
+           lsn_parse(s->replay_lsn, &replayed) && has <= replayed + REPLAY_LITTLE_BYTES;
+}
+
+/* The standbys alone can give a primary that has everything (25), and soon: a change of primary waits for nobody. */
+static bool is_taken_over_soon(const struct cluster_view *v)
+{
+    const struct record *r = &v->record;
+    for (size_t n = 0; n < r->sync_count; n++) {
+        const struct record_sync *s = &r->sync[n];
+        int64_t have = 0;
+        for (size_t k = 0; k < v->instance_count; k++) {
+            const struct instance_view *i = &v->instances[k];
+            bool counts = str_eq(i->in->name, s->primary);
+            for (size_t m = 0; m < s->set_count; m++)
+                counts |= str_eq(i->in->name, s->set[m]);
+            have += counts && !str_eq(i->in->name, r->primary) && is_caught_up(v, i);
+        }
+        if (have < (int64_t)s->set_count + 1 - s->wait)
+            return false;
+    }
+    return is_synchronous(r);
+}
+
+/* It crashed, and its agent is heard. Asynchronous, it has what nobody else has: as long as it may come back, it is
+ * waited for. Synchronous, whoever is faster goes on. */
+static str why_replace_crashed(struct arena *a, const struct cluster_view *v, const struct instance_view *primary,
+                               int64_t *ret_wait_ms)
+{
+    int64_t down_ms = plan__ms_since(v, v->down_ns);
+    if (primary->link.status.failed_starts > STARTS_TOLERATED)
+        return S("the primary dies whenever it is started");
+    if (is_taken_over_soon(v)) {
+        if (plan__is_phase(primary, AGENT_CRASHED) && primary->crashes > CRASHES_TOLERATED)
+            return S("the primary crashes again and again");
+        if (primary->link.status.recovery_bytes >= RESTART_MUCH_BYTES)
+            return arena_printf(a, "the primary crashed, and a restart would replay %lld MiB of WAL first",
+                                (long long)primary->link.status.recovery_bytes >> 20);
+        if (down_ms >= CRASH_WAIT_MS)
+            return S("the primary crashed, and a standby takes over sooner than it comes back");
+        *ret_wait_ms = CRASH_WAIT_MS - down_ms;
+    }
+    return S("");
+}
+
 /* Its agent is heard: the old primary can be stopped by its own word, so replacing it needs no further proof. */
 static str why_replace_heard(struct arena *a, const struct cluster_view *v, const struct instance_view *primary,
                              int64_t *ret_wait_ms)
 {
     if (plan__is_phase(primary, AGENT_FAILED))
         return arena_printf(a, "the primary cannot go on: %.*s", STR_ARG(primary->link.status.message));
-    /* Asynchronous, it has what nobody else has: as long as it comes back in time, it goes on. */
-    if (plan__is_phase(primary, AGENT_CRASHED) && primary->crashes > CRASHES_TOLERATED && is_synchronous(&v->record))
-        return S("the primary crashes again and again");
-    int64_t down_ms = v->down_ns ? plan__ms_since(v, v->down_ns) : 0;
-    if (v->down_ns && down_ms >= RESTART_WAIT_MS)
+    if (!v->down_ns)
+        return S("");
+    int64_t down_ms = plan__ms_since(v, v->down_ns);
+    if (down_ms >= RESTART_WAIT_MS)
         return S("the primary does not come back in time");
-    if (v->down_ns)
-        *ret_wait_ms = RESTART_WAIT_MS - down_ms;
-    return S("");
+    *ret_wait_ms = RESTART_WAIT_MS - down_ms;
+    /* Not one that was told to restart, and takes its time. */
+    return primary->crash_ns >= v->down_ns ? why_replace_crashed(a, v, primary, ret_wait_ms) : S("");
 }
 
 /* Why the primary should be replaced now; empty: it should not (yet). *ret_wait_ms: look again then. */

@@ -179,8 +179,11 @@ void runtime__note_crashes(struct cluster_runtime *c, struct cluster_view *v)
                         STR_ARG(view->link.status.message));
         }
         i->was_crashed = is_crashed;
-        for (size_t n = 0; n < ARRAY_LEN(i->crash_ns); n++)
+        for (size_t n = 0; n < ARRAY_LEN(i->crash_ns); n++) {
             view->crashes += i->crash_ns[n] && v->now_ns - i->crash_ns[n] < CRASH_MEMORY_NS;
+            if (i->crash_ns[n] > view->crash_ns)
+                view->crash_ns = i->crash_ns[n];
+        }
     }
 }
 

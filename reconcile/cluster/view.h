@@ -27,7 +27,8 @@ struct instance_view {
     enum platform_state platform; /* looked up only while the link is down */
     int64_t launched_ns;          /* when it was last launched by this process; 0: not */
     str launch_error;             /* why it could not be launched last; empty: it could */
-    int64_t crashes;              /* of its PostgreSQL in the last minute */
+    int64_t crashes;              /* of its PostgreSQL in the last minute, … */
+    int64_t crash_ns;             /* … the newest of all; 0: none */
     bool is_in_force;             /* PostgreSQL has loaded the configuration that this process sent last */
     str sent_sync_names;          /* synchronous_standby_names of the configuration it accepted last */
     bool has_sent;

@@ -42,7 +42,8 @@ static inline void bed_make(struct bed *b, size_t n)
                                                           .usable = true,
                                                           .system_identifier = S("7"),
                                                           .lsn = S("0/3000000"),
-                                                          .flush_lsn = S("0/3000000") };
+                                                          .flush_lsn = S("0/3000000"),
+                                                          .replay_lsn = S("0/3000000") };
     }
     b->v = (struct cluster_view) { .namespace_ = S("default"),
                                    .name = S("pg"),

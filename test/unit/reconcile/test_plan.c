@@ -78,31 +78,6 @@ Test(plan, automatic_failover_can_be_switched_off)
     bed_end(&b);
 }
 
-Test(plan, crash_restarts_in_place_until_it_repeats)
-{
-    struct bed b;
-    bed_make(&b, 3);
-    set_phase(&b, 0, AGENT_CRASHED);
-    b.views[0].crashes = 1;
-    plan_make(b.a, &b.v, &b.p);
-    cr_assert_null(find(&b, STEP_BEGIN_CHANGE));
-    b.views[0].crashes = 3;
-    static const str set[] = { S_INIT("pg-2"), S_INIT("pg-3") };
-    const struct record_sync sync[] = {
-        { .term = 3, .primary = S("pg-1"), .set = set, .set_count = 2, .wait = 1 },
-        { .term = 3, .primary = S("pg-1") },
-    };
-    b.v.record.sync = sync;
-    b.v.record.sync_count = 1;
-    plan_make(b.a, &b.v, &b.p);
-    cr_assert_not_null(find(&b, STEP_BEGIN_CHANGE));
-    /* Before its set is in the record, or when it is being given up, something may be on the primary alone. */
-    b.v.record.sync_count = 2;
-    plan_make(b.a, &b.v, &b.p);
-    cr_assert_null(find(&b, STEP_BEGIN_CHANGE));
-    bed_end(&b);
-}
-
 Test(plan, asynchronous_primary_that_comes_back_after_each_crash_is_kept)
 {
     struct bed b;
