@@ -119,6 +119,20 @@ bool conf_held_limits(const struct conf_input *in, bool ret[CONF_LIMITS]);
 /* Writes all files that differ; *ret_changed tells whether a reload is due. */
 int conf_write(struct agent *ag, enum conf_role role, bool *ret_changed, struct error *err) MUST_USE;
 
+/* ---- what ALTER SYSTEM must not change (altered.c) ------------------------------------------------------------- */
+
+/* Below this line of postgresql.conf stands what is the agent's own. */
+#define CONF_OWN_LINE "# What follows is the agent's and wins."
+/* Whether that text (conf_text) sets it as the agent's own. */
+bool conf_owns(str text, str name);
+/* Of postgresql.auto.conf all lines but those that set such; *ret_taken: their names; empty: none. */
+str altered_without_own(struct arena *a, str file, str text, str *ret_taken);
+/* Before PostgreSQL starts. */
+int altered_clean(struct agent *ag, struct error *err) MUST_USE;
+struct pg;
+/* The prober's: what waits for a restart ("max_connections=100") and what comes from postgresql.auto.conf, by lines. */
+void altered_reset(struct agent *ag, struct pg *c, str waiting, str altered, int64_t deadline_ns);
+
 /* ---- what of it is in force (loaded.c) ------------------------------------------------------------------------- */
 
 #define LOADED_MARK_NAME "postgres_agent.configuration"

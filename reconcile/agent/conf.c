@@ -198,7 +198,7 @@ int conf_text(struct arena *a, const struct conf_input *in, str *ret, struct err
     int r = add_parameters(&b, c->parameters, err);
     if (r != 0)
         return r;
-    strbuf_add(&b, S("# What follows is the agent's and wins.\n"));
+    strbuf_add(&b, S(CONF_OWN_LINE "\n"));
     add_limit_floors(&b, in);
     add_setting(&b, "cluster_name", c->instance);
     add_setting(&b, "listen_addresses", c->host);

@@ -132,11 +132,24 @@ static bool is_gone_from(struct agent *ag, struct arena *a, const struct json *s
     return true;
 }
 
+/* PostgreSQL goes on without its folder for WAL, and only fails to receive any. */
+static bool has_lost_folder(struct agent *ag, struct arena *a)
+{
+    if (fs_exists(arena_printf(a, "%s/pg_wal", ag->path.pgdata).ptr) || ag->pm.pid == 0)
+        return false;
+    ag->must_copy = true;
+    (void)snprintf(ag->copy_why, sizeof(ag->copy_why), "the folder pg_wal is gone");
+    log_warn("a fresh copy is needed", LOG_Z("why", ag->copy_why));
+    return true;
+}
+
 bool gap_look(struct agent *ag, const struct json *source)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
     struct error err;
     ag->gap_text[0] = '\0';
+    if (has_lost_folder(ag, a))
+        return true;
     if (has_moved(ag) || control_refresh(ag, &err) != 0) {
         ag->gap_looks = 0;
         return false;

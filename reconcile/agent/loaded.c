@@ -60,15 +60,19 @@ static void add_name(char *list, size_t size, str name)
         (void)snprintf(list + len, size - len, "%s%.*s", len ? "," : "", STR_ARG(name));
 }
 
-/* One that PostgreSQL says waits for a restart: "max_connections=100", with the value that runs. */
+/* One that PostgreSQL says waits for a restart: "max_connections=100", with the value that runs; "-max_connections=100"
+ * when nothing but our file has spoken of it. */
 static void take_one(const struct pending_input *in, str item, struct pending *ret)
 {
     str name, running_text;
     int64_t running = 0;
-    (void)str_cut(item, '=', &name, &running_text);
+    bool is_ours_alone = item.ptr[0] == '-';
+    (void)str_cut(str_from_offset(item, is_ours_alone ? 1 : 0), '=', &name, &running_text);
     /* Not because of our file, which says what it said at the start (ALTER SYSTEM?): a restart would be nobody's wish,
      * and where something else wins over our file it would not even help. */
     if (str_eq(setting_of(in->written, name), setting_of(in->started, name))) {
+        if (is_ours_alone) /* what runs is what it says again: PostgreSQL does not look back */
+            return;
         add_name(ret->elsewhere_names, sizeof(ret->elsewhere_names), name);
         return;
     }

@@ -47,6 +47,8 @@ int postgres_start(struct agent *ag, bool as_standby, struct error *err)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
     int r = write_signal_file(ag, as_standby, err);
+    if (r == 0)
+        r = altered_clean(ag, err);
     if (r != 0)
         return r;
     FD_AUTO log = open(ag->path.postgres_log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);

@@ -26,7 +26,14 @@
 #define ARCHIVE_PATIENCE_MS 20000
 
 static const char probe_sql[] =
-    "WITH p AS (SELECT pg_is_in_recovery() AS r) "
+    "WITH p AS (SELECT pg_is_in_recovery() AS r), "
+    /* A leading "-": nothing but our file has spoken of it. */
+    "s AS (SELECT string_agg(CASE WHEN sourcefile LIKE '%/postgresql.auto.conf' OR EXISTS (SELECT 1 FROM "
+    "pg_file_settings f WHERE lower(f.name) = lower(s.name) AND f.sourcefile LIKE '%/postgresql.auto.conf') "
+    "THEN '' ELSE '-' END || name || '=' || CASE WHEN vartype = 'integer' THEN setting ELSE '' END, E'\n' ORDER BY "
+    "name) "
+    "FILTER (WHERE pending_restart) AS waiting, string_agg(name, E'\n') "
+    "FILTER (WHERE sourcefile LIKE '%/postgresql.auto.conf') AS altered FROM pg_settings s) "
     "SELECT r, "
     "CASE WHEN r THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, "
     "CASE WHEN r THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) ELSE pg_current_wal_flush_lsn() "
@@ -41,15 +48,14 @@ static const char probe_sql[] =
     "(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()), "
     "current_setting('server_version'), "
     "(SELECT system_identifier FROM pg_control_system()), "
-    "(SELECT string_agg(name || '=' || CASE WHEN vartype = 'integer' THEN setting ELSE '' END, E'\n' ORDER BY name) "
-    "FROM pg_settings WHERE pending_restart), "
+    "waiting, "
     "(SELECT json_agg(json_build_object('name', application_name, 'sent_lsn', sent_lsn, 'flush_lsn', flush_lsn, "
     "'replay_lsn', replay_lsn, 'state', state, 'sync_state', sync_state) ORDER BY application_name) "
     "FROM pg_stat_replication WHERE usename = '" AGENT_REPLICA_ROLE "' AND state <> 'backup'), "
     "(SELECT last_failed_wal || ' ' || (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready') "
     "FROM pg_stat_archiver WHERE NOT r AND last_failed_time > coalesce(last_archived_time, '-infinity')), "
-    "current_setting('" LOADED_MARK_NAME "', true) "
-    "FROM p";
+    "current_setting('" LOADED_MARK_NAME "', true), altered "
+    "FROM p, s";
 
 /* What a reload could not take over, besides what waits for a restart. */
 static const char refused_sql[] =
@@ -220,6 +226,7 @@ static void look(struct prober *p)
         r = pg_query(p->c, a, probe_sql, NULL, deadline_ns, &rows, &err);
     if (r == 0) {
         take_result(p, a, &rows);
+        altered_reset(ag, p->c, pg_cell(&rows, 0, 10), pg_cell(&rows, 0, 14), deadline_ns);
         if (!is_loaded)
             look_at_load(p, a, deadline_ns);
         return;

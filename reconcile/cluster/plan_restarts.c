@@ -72,15 +72,15 @@ static const struct instance_view *next_restart(const struct cluster_view *v, co
     return wish_of(v, primary) != WISH_NONE ? primary : NULL;
 }
 
-/* Not while another one is down: a restart must not be the second outage. */
-static bool others_are_ready(const struct cluster_view *v, const struct instance_view *but)
+/* Not while another one is down: a restart must not be the second outage. NULL: nobody is. */
+static const struct instance_view *find_not_ready(const struct cluster_view *v, const struct instance_view *but)
 {
     for (size_t k = 0; k < v->instance_count; k++) {
         const struct instance_view *i = &v->instances[k];
         if (i != but && record_has_member(&v->record, i->in->name) && !view_is_ready(v, i))
-            return false;
+            return i;
     }
-    return true;
+    return NULL;
 }
 
 /* One that runs and has not loaded the newest configuration yet: what it needs, and so who goes first, is not known.
@@ -115,8 +115,12 @@ void plan__restarts(struct arena *a, const struct cluster_view *v, struct plan *
                                STR_ARG(unknown->in->name), STR_ARG(plan__parameters_note(a, v))));
         return;
     }
-    if (!others_are_ready(v, next)) {
-        plan__say(p, "Restarting", S("waits until every other instance is ready"));
+    const struct instance_view *other = find_not_ready(v, next);
+    if (other) {
+        str why = other->link.is_connected ? other->link.status.message : S("");
+        plan__say(p, "Restarting",
+                  arena_printf(a, "%.*s waits for its restart until %.*s is ready%s%.*s", STR_ARG(next->in->name),
+                               STR_ARG(other->in->name), why.len ? ": " : "", STR_ARG(why)));
         plan__look_again(p, 1000);
         return;
     }

@@ -9,6 +9,9 @@
 failover_field() { kubectl get pgc "$1" -o "jsonpath={.status.$2}"; }
 failover_secret() { kubectl get secret "$1-app" -o "jsonpath={.data.$2}" | base64 -d; }
 
+# Everybody can read argument lists, so the password of the URI goes by the environment (PGPASSWORD).
+failover_uri() { failover_secret "$1" uri | sed -E 's#^([a-z]+://[^:@/]+):[^@]*@#\1@#'; }
+
 failover_cluster() { # NAME POSTGRESQL
   cat <<YAML
 apiVersion: postgres.example.io/v1
@@ -24,7 +27,8 @@ YAML
 # Three instances that serve, and both standbys stream.
 failover_is_whole() {
   [[ $(failover_field "$1" readyInstances) == 3 ]] &&
-    [[ $(PGCONNECT_TIMEOUT=2 psql -XAtq "$(failover_secret "$1" uri)" -c 'SELECT count(*) FROM pg_stat_replication') == 2 ]]
+    [[ $(PGPASSWORD=$(failover_secret "$1" password) PGCONNECT_TIMEOUT=2 psql -XAtq "$(failover_uri "$1")" \
+      -c 'SELECT count(*) FROM pg_stat_replication') == 2 ]]
 }
 
 # create NAME POSTGRESQL: milliseconds from apply until Ready.
@@ -76,7 +80,11 @@ failover_crash() { # CLUSTER
 # outages WHAT CLUSTER ACTION AIM LOSS: runs the action under the writer; LOSS is how many acknowledged rows may miss.
 failover_outages() {
   local what=$1 cluster=$2 action=$3 aim=$4 loss=$5 run gaps='' failed=0 gap result acknowledged lost
-  coproc WRITER { exec "$BUILD/test/bench/writer" "$(failover_secret "$cluster" uri)" 2>>"$WORK/writer.log"; }
+  coproc WRITER {
+    PGPASSWORD=$(failover_secret "$cluster" password)
+    export PGPASSWORD
+    exec "$BUILD/test/bench/writer" "$(failover_uri "$cluster")" 2>>"$WORK/writer.log"
+  }
   local pid=$WRITER_PID
   for ((run = 0; run < FAILOVER_RUNS; run++)); do
     if wait_until 60 failover_is_whole "$cluster" && failover_ask "wait 50" >/dev/null && failover_ask mark >/dev/null &&

@@ -115,7 +115,9 @@ trap cleanup EXIT
 trap 'exit 130' INT TERM HUP
 
 secret() { q get secret demo-app -o "jsonpath={.data.$1}" | base64 -d; }
-sql() { PGCONNECT_TIMEOUT=5 "$psql" -X -q -At -v ON_ERROR_STOP=1 "$(secret uri)" -c "$1"; }
+# Everybody can read argument lists, so the password of the URI goes by the environment.
+uri() { secret uri | sed -E 's#^([a-z]+://[^:@/]+):[^@]*@#\1@#'; }
+sql() { PGPASSWORD=$(secret password) PGCONNECT_TIMEOUT=5 "$psql" -X -q -At -v ON_ERROR_STOP=1 "$(uri)" -c "$1"; }
 # The same database through one instance, whatever its role.
 sql_on() {
   local host=$1
@@ -241,7 +243,8 @@ $own_kubectl  export KUBECONFIG=$data/admin.kubeconfig
   kubectl explain pgc.spec --recursive
   kubectl scale pgc/demo --replicas=2
   echo '{}' | kubectl create --raw /apis/postgres.example.io/v1/namespaces/default/postgresclusters/demo/switchover -f -
-  psql "\$(kubectl get secret demo-app -o jsonpath={.data.uri} | base64 -d)"
+  secret() { kubectl get secret demo-app -o "jsonpath={.data.\$1}" | base64 -d; }
+  PGPASSWORD=\$(secret password) psql "\$(secret uri | sed 's#:[^:@]*@#@#')"    # not in the argument list, which all can read
 
 All data is in $data, the server's log in $log.
 Ctrl-C ends the cluster and the server, and removes $dir.

@@ -70,6 +70,62 @@ def restarts(tap, server, writer):
     tap.check("409: restart of nobody", answer.status == 409, answer)
 
 
+def message(server):
+    return server.status("pg").get("message", "")
+
+
+def does_not_start(tap, server):
+    """A value that PostgreSQL dies of stops at the first standby, says why, and goes when it is put right."""
+    before, primary = server.postmasters("pg"), server.primary("pg")
+    change(tap, server, shared_preload_libraries="nonexistent")
+    live.until(lambda: 'could not access file "nonexistent"' in message(server), lambda: f"why: {message(server)}", local.READY_SECONDS)
+    changed = [i for i, p in server.postmasters("pg").items() if p != before[i]]
+    tap.check("only one standby was stopped by it, and the cluster says why", len(changed) == 1 and changed[0] != primary, changed)
+    answer = server.patch("pg", {"postgresql": {"parameters": {"shared_preload_libraries": None}}})
+    tap.check("it is taken back", answer.status == 200, answer)
+    server.wait_ready("pg")
+    live.until(lambda: "restart" not in message(server), lambda: f"nothing waits any more: {message(server)}", 30)
+    tap.check("the others were never restarted", [i for i, p in server.postmasters("pg").items() if p != before[i]] == changed)
+
+
+def altered(tap, server):
+    """ALTER SYSTEM is people's own, but not for what the agent must be sure of."""
+    primary = server.primary("pg")
+    for setting in ("ssl = off", "port = 5999", "listen_addresses = ''", "synchronous_standby_names = 'nobody'",
+                    "primary_conninfo = 'host=192.0.2.1'", "work_mem = '9MB'"):
+        server.super_sql("pg", primary, f"ALTER SYSTEM SET {setting}")
+    server.super_sql("pg", primary, "SELECT pg_reload_conf()")
+    file = server.pgdata("pg", primary) + "/postgresql.auto.conf"
+    live.until(lambda: local.read_bytes(file).decode().splitlines()[-1].startswith("work_mem") and
+               "=" not in "".join(local.read_bytes(file).decode().splitlines()[:-1]), lambda: f"a clean file: {local.read_bytes(file)}", 30)
+
+    def is_back():
+        names = ("ssl", "synchronous_standby_names", "work_mem")
+        return [server.super_sql("pg", primary, f"SHOW {n}") for n in names] == ["on", "", "9MB"]
+    live.until(is_back, "the agent's own, with work_mem as it was altered", 30)
+    tap.check("what the agent sets is put right, what people set stays", True)
+    live.until(lambda: "restart" not in message(server), lambda: f"nothing waits: {message(server)}", 30)
+
+    # Where no agent looks, nor a server runs: the file alone.
+    with open(file, "a", encoding="utf-8") as out:
+        out.write("port = '5999'\nssl = 'off'\n")
+    before = server.postmasters("pg")
+    answer = server.action("pg", "restart", instance=primary)
+    tap.check("a restart with them is asked for", answer.status == 200, answer)
+    live.until(lambda: server.postmaster("pg", primary) not in (None, before[primary]), "its restart")
+
+    def comes_in():
+        try:
+            return server.sql("pg", "SHOW work_mem") == "9MB"
+        except OSError:  # it still starts
+            return False
+    live.until(comes_in, "a client, as before", 30)
+    server.wait_ready("pg")
+    tap.check("clients come in as before", True)
+    server.super_sql("pg", primary, "ALTER SYSTEM RESET ALL")
+    server.super_sql("pg", primary, "SELECT pg_reload_conf()")
+
+
 def test(tap, server):
     server.create("pg", instances=3)
     print(f"# three ready after {server.wait_ready('pg'):.1f} s")
@@ -95,9 +151,12 @@ def test(tap, server):
     tap.check("the primary stayed where it was", server.primary("pg") == primary and server.status("pg")["term"] == 1)
 
     restarts(tap, server, writer)
+    does_not_start(tap, server)
     writer.wait(20)
     acknowledged, missing = writer.verify()
     tap.check(f"none of {acknowledged} acknowledged rows is missing", missing == 0, missing)
+    writer.close()
+    altered(tap, server)
     text = "".join(local.read_bytes(p).decode(errors="replace") for p in local.glob.glob(
         f"{server.folder}/instances/default/*/*/postgres.log"))
     tap.check("no standby had to stop for a limit", not re.search("insufficient parameter settings|PANIC", text))

@@ -65,6 +65,17 @@ def loses_standby_data(tap, server):
     check_data(tap, server, "copied standby", 2)
 
 
+def loses_standby_wal(tap, server):
+    """PostgreSQL goes on without pg_wal, and only cannot receive anything."""
+    standby = server.standbys("pg")[0]
+    began = time.monotonic()
+    shutil.rmtree(server.pgdata("pg", standby) + "/pg_wal", ignore_errors=True)
+    server.sql("pg", "CREATE TABLE fill AS SELECT generate_series(1, 100000)")
+    live.until(lambda: "pg_wal is gone" in log_of(server, standby), "the notice", 60)
+    come_back(server, began, "a standby without WAL")
+    check_data(tap, server, "copied standby without WAL", 2)
+
+
 def loses_primary_data(tap, server):
     identifier, old, term = system_identifiers(server), server.primary("pg"), server.status("pg")["term"]
     began = time.monotonic()
@@ -87,6 +98,7 @@ def test(tap, server):
     server.sql("pg", "CREATE TABLE kept (i int); INSERT INTO kept VALUES (1)")
     rewinds(tap, server)
     loses_standby_data(tap, server)
+    loses_standby_wal(tap, server)
     loses_primary_data(tap, server)
     tap.check("there is one system identifier", len(set(system_identifiers(server).values())) == 1)
 

@@ -48,6 +48,27 @@ Test(agent_loaded, what_the_configuration_did_not_change_waits_elsewhere)
     cr_expect_str_eq(p.names, "");
 }
 
+Test(agent_loaded, what_only_the_configuration_spoke_of_and_took_back_does_not_wait)
+{
+    struct pending p = pending("-shared_buffers=2048\n-max_connections=40", "max_connections = '40'\n",
+                               "max_connections = '50'\n", false, none);
+    cr_expect(p.needs_restart);
+    cr_expect_str_eq(p.names, "max_connections");
+    cr_expect_str_eq(p.elsewhere_names, "");
+}
+
+Test(agent_altered, only_lines_that_set_what_is_the_agents_own_are_taken_out)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    str text = S("work_mem = '4MB'\n" CONF_OWN_LINE "\nport = 5432\nssl = 'on'\n"), taken;
+    cr_expect(conf_owns(text, S("PORT")) && !conf_owns(text, S("work_mem")) && !conf_owns(text, S("")));
+    CHECK_STR(altered_without_own(a, S("# a comment\nwork_mem = '9MB'\nPort = '1'\nssl='off'\n"), text, &taken),
+              "# a comment\nwork_mem = '9MB'\n");
+    CHECK_STR(taken, "Port,ssl");
+    CHECK_STR(altered_without_own(a, S("# a = b\n\nx.y = '1'"), text, &taken), "# a = b\n\nx.y = '1'\n");
+    CHECK_STR(taken, "");
+}
+
 Test(agent_loaded, the_last_line_of_a_name_counts_in_any_case)
 {
     struct pending p = pending("max_connections=40", "max_connections = '50'\nMax_Connections = 40\n",
