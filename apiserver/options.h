@@ -16,7 +16,7 @@ struct options {
     int64_t shutdown_delay_ns, shutdown_timeout_ns;
     /* who may do what */
     const char *client_ca_file, *token_auth_file;
-    int64_t max_requests_inflight, max_mutating_requests_inflight, min_request_timeout_ns;
+    int64_t max_requests_inflight, max_mutating_requests_inflight, request_timeout_ns, min_request_timeout_ns;
     /* storage */
     const char *storage;
     /* reconciling */

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "json/json_write.h"
 
@@ -74,6 +75,7 @@ static struct http_response response_of(const struct api_answer *answer, struct 
         .headers = (const struct http_header *)headers,
         .header_count = n,
         .body = answer->body,
+        .body_is_stable = answer->body_is_stable,
         .blobs = answer->blobs,
         .blob_count = answer->blob_count,
     };
@@ -243,6 +245,18 @@ static void fail_unauthorized(struct exchange *x, const struct status *status)
                            .header_count = ARRAY_LEN(headers),
                            .body = json_text(a, status_to_json(a, status)),
                        });
+}
+
+void serve_word_refusal(void *self UNUSED, struct arena *a, struct http_refusal *refusal)
+{
+    struct status *s = status_new(a, STATUS_BAD_REQUEST, "%.*s", STR_ARG(refusal->text));
+    if (refusal->status == 413)
+        s = status_new(a, STATUS_REQUEST_ENTITY_TOO_LARGE, "Request entity too large: limit is %u", LIMIT_BODY_BYTES);
+    if (refusal->status == 429)
+        s = status_new(a, STATUS_TOO_MANY_REQUESTS, "%.*s", STR_ARG(refusal->text));
+    s->code = refusal->status;
+    refusal->content_type = S("application/json");
+    refusal->body = json_text(a, status_to_json(a, s));
 }
 
 static struct status *authenticate(struct serve *s, struct exchange *x)

@@ -24,5 +24,7 @@ void serve_free(struct serve *s);
 
 /* http_server_options.handler; self is the struct serve. */
 void serve_handle(void *self, struct http_request *req);
+/* http_server_options.word_refusal: a Status. */
+void serve_word_refusal(void *self, struct arena *a, struct http_refusal *refusal);
 
 #endif

@@ -127,6 +127,7 @@ static int make_api(struct server *s, struct error *err)
                                      .pages = s->pages,
                                      .max_requests_inflight = (size_t)o->max_requests_inflight,
                                      .max_mutating_requests_inflight = (size_t)o->max_mutating_requests_inflight,
+                                     .request_timeout_ms = o->request_timeout_ns / NS_PER_MS,
                                      .min_request_timeout_ms = o->min_request_timeout_ns / NS_PER_MS };
     return api_new(&api, &s->api, err);
 }
@@ -155,6 +156,7 @@ static int start_http(struct server *s, struct error *err)
                                               .loops = (size_t)o->http_loops,
                                               .tls = *http_reload_tls(s->reload),
                                               .handler = serve_handle,
+                                              .word_refusal = serve_word_refusal,
                                               .self = s->serve };
     r = http_server_start(&http, &s->http, err);
     return r == ERRC_INVALID

@@ -106,6 +106,7 @@ static void answer_page(struct call *c)
                        .headers = page.headers,
                        .header_count = page.header_count,
                        .body = page.body,
+                       .body_is_stable = true, /* documents live as long as the pages, the rest is in the arena */
                    });
 }
 

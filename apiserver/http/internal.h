@@ -272,8 +272,12 @@ void http__response_send(struct request *r, const struct http_response *res);
 void http__gather(struct request *r, h2o_iovec_t *buffers, size_t *count);
 /* Drops the references that a response brought along. */
 void http__response_drop(const struct http_response *res);
-/* A short text/plain answer of our own. */
+
+/* refuse.c */
+/* A short answer of our own; the text is static. */
 void http__response_refuse(struct request *r, int status, str text);
+/* What the library refuses before it knows the path is worded by us as well. */
+void http__refuse_for_library(struct http_server *s, h2o_pathconf_t *path);
 
 /* deferred.c */
 void http__deferred_cancel(struct request *r);

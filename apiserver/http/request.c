@@ -207,13 +207,13 @@ int http__on_request(h2o_handler_t *handler, h2o_req_t *h2o)
     struct request *r = receive(h2o);
     if (has_ambiguous_length(r)) {
         h2o->http1_is_persistent = 0;
-        http__response_refuse(r, 400, S("more than one length of the body\n"));
+        http__response_refuse(r, 400, S("more than one length of the body"));
     } else if (!read_headers(r))
-        http__response_refuse(r, 431, S("request header fields too large\n"));
+        http__response_refuse(r, 431, S("request header fields too large"));
     else if (r->pub.target.len > LIMIT_PATH_BYTES + LIMIT_QUERY_BYTES)
-        http__response_refuse(r, 414, S("request target too long\n"));
+        http__response_refuse(r, 414, S("request target too long"));
     else if (r->conn->deferred >= options->max_requests_per_connection)
-        http__response_refuse(r, 429, S("too many requests of this connection are being worked on\n"));
+        http__response_refuse(r, 429, S("too many requests of this connection are being worked on"));
     else
         handle(options, r);
     return 0;

@@ -169,14 +169,3 @@ void http_respond(struct http_request *req, const struct http_response *res)
     assert(r->state == REQUEST_NEW);
     http__response_send(r, res);
 }
-
-void http__response_refuse(struct request *r, int status, str text)
-{
-    static const struct http_header headers[] = { { S_INIT("content-type"), S_INIT("text/plain; charset=utf-8") },
-                                                  { S_INIT("retry-after"), S_INIT("1") } };
-    http__response_send(r, &(struct http_response) { .status = status,
-                                                     .headers = headers,
-                                                     .header_count = status == 429 ? 2 : 1,
-                                                     .body = text,
-                                                     .body_is_stable = true });
-}

@@ -69,6 +69,7 @@ static void configure(struct http_server *s)
     /* One handler for everything, also for what is no path, `*` for one. */
     add_handler(s, h2o_config_register_path(host, "/", 0));
     add_handler(s, &host->fallback_path);
+    http__refuse_for_library(s, &host->fallback_path);
 }
 
 static int add_loop(struct http_server *s, struct tls *tls, struct error *err)

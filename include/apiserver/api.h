@@ -39,7 +39,8 @@ struct api_answer {
     str content_type;
     const struct api_header *headers; /* without content-type */
     size_t header_count;
-    str body; /* or blobs, in order; references are the receiver's */
+    str body;            /* or blobs, in order; references are the receiver's */
+    bool body_is_stable; /* it is static, or in the request's arena: needs no copy */
     struct blob *const *blobs;
     size_t blob_count;
 };

@@ -10,8 +10,8 @@
  *
  * Fixed in the library, so plan with it: 100 streams per HTTP/2 connection (Go opens another connection for more);
  * bodies are complete before a handler sees the request, but for those above LIMIT_BODY_BYTES, of which it is only
- * told; over HTTP/1.1 the library itself answers 413 above LIMIT_BODY_LIBRARY_BYTES; an HTTP/1.1 client is noticed to
- * be gone within 250 ms, an HTTP/2 client at once; a handshake takes at most 10 s.
+ * told; over HTTP/1.1 the library itself answers 413 above LIMIT_BODY_LIBRARY_BYTES (word_refusal); an HTTP/1.1 client
+ * is noticed to be gone within 250 ms, an HTTP/2 client at once; a handshake takes at most 10 s.
  */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
@@ -80,6 +80,13 @@ struct http_response {
     bool body_is_stable;
     struct blob *const *blobs;
     size_t blob_count;
+};
+
+/* What the server refuses without asking the handler: 400, 413, 414, 429, 431. */
+struct http_refusal {
+    int status;
+    str text;               /* why, in a few words */
+    str content_type, body; /* the answer */
 };
 
 typedef void (*http_handler_fn)(void *self, struct http_request *req);
@@ -172,12 +179,14 @@ struct http_server_options {
     size_t loops;     /* 0: 1 */
     size_t max_connections;
     size_t max_intake_bytes;            /* 0: LIMIT_INTAKE_BYTES: bodies still arriving; above, the largest is cut */
-    size_t max_requests_per_connection; /* deferred at once on one connection, above: 429 text; 0: 200 */
+    size_t max_requests_per_connection; /* deferred at once on one connection, above: 429; 0: 200 */
     int64_t idle_timeout_ms;            /* 0: 120 s */
     int64_t write_stall_timeout_ms;     /* 0: 30 s without progress ends the connection */
     int listen_fd;                      /* > 0: use this listening socket instead */
     struct http_tls_config tls;
     http_handler_fn handler;
+    /* Loop thread: sets content type and body of a refusal, in `a` or static; NULL: the text itself, plain. */
+    void (*word_refusal)(void *self, struct arena *a, struct http_refusal *refusal);
     void *self;
 };
 

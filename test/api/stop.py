@@ -162,6 +162,16 @@ def rotation(tap, server):
     tap.check("the next good one is", True)
 
 
+def bounded(tap, server):
+    """A revision that does not come: 3 s are the rule, --request-timeout ends it sooner."""
+    server.stop()
+    server.start("--request-timeout=1s")
+    answer = server.call("GET", f"{CLUSTERS}?resourceVersion={server.revision() + 1000}")
+    tap.check("--request-timeout ends a request that waits", answer.status == 504 and b"allotted timeout" in answer.body, answer)
+    server.stop()
+    server.start()
+
+
 def no_protocol(tap, server):
     """TLS 1.1 and no TLS at all."""
     context = server.context()
@@ -178,6 +188,7 @@ def test(tap, server):
     hung(tap, server)
     impatient(tap, server)
     taken(tap, server)
+    bounded(tap, server)
     no_protocol(tap, server)
     rotation(tap, server)
 

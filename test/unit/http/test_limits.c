@@ -271,6 +271,48 @@ Test(http_limits, a_body_far_too_large_is_refused_by_the_library)
     cr_assert_eq(rig_get(rig, "/hello", true).status, 200);
 }
 
+static void word_refusal(void *self, struct arena *a, struct http_refusal *refusal)
+{
+    (void)self;
+    refusal->content_type = S("application/x-refusal");
+    refusal->body = arena_printf(a, "<%d %.*s>", refusal->status, STR_ARG(refusal->text));
+}
+
+Test(http_limits, refusals_are_worded_by_whoever_serves)
+{
+    static const char *const requests[] = {
+        "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    };
+    static const char *const answers[] = { "<413 request entity is too large>",
+                                           "<400 more than one length of the body>" };
+    start((struct http_server_options) { .word_refusal = word_refusal });
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+        struct client *c = client_open(rig, false, NULL);
+        client_write_z(c, requests[i]);
+        cr_assert(client_read_until(c, answers[i]), "case %zu: %s", i, c->buffer);
+        CHECK_HAS(str_from(c->buffer), "content-type: application/x-refusal");
+        CHECK_HAS(str_from(c->buffer), arena_printf(rig->arena, "Content-Length: %zu\r\n", strlen(answers[i])).ptr);
+        client_free(c);
+    }
+    cr_assert_eq(rig->handled, 0);
+}
+
+Test(http_limits, a_body_too_large_in_chunks_is_refused_in_the_same_words)
+{
+    static char chunk[65536];
+    start((struct http_server_options) { .word_refusal = word_refusal });
+    struct client *c = client_open(rig, false, NULL);
+    client_write_z(c, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (size_t sent = 0; sent <= LIMIT_BODY_LIBRARY_BYTES; sent += sizeof(chunk)) {
+        client_write_z(c, "10000\r\n");
+        client_write(c, chunk, sizeof(chunk));
+        client_write_z(c, "\r\n");
+    }
+    cr_assert(client_read_until(c, "<413 request entity is too large>"));
+    client_free(c);
+}
+
 Test(http_limits, over_http2_a_body_of_any_size_above_the_limit_reaches_the_handler_as_a_flag)
 {
     static char data[40u << 20];

@@ -35,7 +35,8 @@ static void set_up(void)
     struct http_tls_config tls = rig_tls(rig);
     tls.client_cas_pem[0] = rig->ca.certificate_pem;
     tls.client_ca_count = 1;
-    rig_start(rig, (struct http_server_options) { .handler = serve_handle, .self = serve, .tls = tls });
+    rig_start(rig, (struct http_server_options) {
+                       .handler = serve_handle, .word_refusal = serve_word_refusal, .self = serve, .tls = tls });
 }
 
 static void tear_down(void)
@@ -147,6 +148,32 @@ Test(serve, a_body_above_the_limit_is_413_in_words)
         rig_call(rig, &(struct rig_call) { .method = "POST", .path = C, .body = str_of(big, n), .header = ROOT });
     cr_assert_eq(a.status, 413);
     CHECK_HAS(a.body, "RequestEntityTooLarge");
+}
+
+Test(serve, what_the_server_refuses_by_itself_is_a_status_too)
+{
+    static const char *const requests[] = {
+        "POST " C " HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n",
+        "POST " C " HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    };
+    static const char *const answers[] = {
+        "\"message\":\"Request entity too large: limit is 3145728\",\"reason\":\"RequestEntityTooLarge\",\"code\":413}",
+        "\"message\":\"more than one length of the body\",\"reason\":\"BadRequest\",\"code\":400}",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+        struct client *c = client_open(rig, false, NULL);
+        client_write_z(c, requests[i]);
+        cr_assert(client_read_until(c, answers[i]), "%s", c->buffer);
+        CHECK_HAS(str_from(c->buffer), "content-type: application/json");
+        client_free(c);
+    }
+    char *header = arena_alloc(rig->arena, 70000);
+    memset(header, 'h', 69999);
+    memcpy(header, "x-long: ", 8);
+    header[69999] = 0;
+    struct rig_answer a = rig_call(rig, &(struct rig_call) { .path = "/livez", .is_http1 = true, .header = header });
+    cr_assert_eq(a.status, 431);
+    CHECK_HAS(a.body, "\"reason\":\"BadRequest\",\"code\":431");
 }
 
 Test(serve, a_watch_over_http1_gets_headers_at_once_events_and_an_end)
