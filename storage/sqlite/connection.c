@@ -45,9 +45,12 @@ static const char *const sql_texts[SQL_STATEMENT_COUNT] = {
 
 /*
  * FULL: a commit returns after fdatasync of the WAL. Checkpoints are ours (care.c): on the writer they would make the
- * slowest commits. cell_size_check and trusted_schema: a damaged or hostile file gives an error early.
+ * slowest commits. cell_size_check and trusted_schema: a damaged or hostile file gives an error early. page_size is
+ * that of a new file, and others keep theirs: five objects of usual size in 8 KB instead of two in 4 KB, and half the
+ * calls.
  */
-static const char settings[] = "PRAGMA synchronous = FULL;"
+static const char settings[] = "PRAGMA page_size = 8192;"
+                               "PRAGMA synchronous = FULL;"
                                "PRAGMA wal_autocheckpoint = 0;"
                                "PRAGMA cell_size_check = ON;"
                                "PRAGMA trusted_schema = OFF;"

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bench_store [WRITES]: durable creations of 1.4 KB objects with 64 in flight through a store, against a bare SQLite
- * loop (synchronous FULL, WAL, same table, index, keys and values, nothing but INSERT) that commits batches of the same
- * average size;
- * in turns in one run on one disk, so that the ratio counts and the machine does not. Then how long a store with that
- * many objects takes to open, and what it holds in memory.
+ * loop (synchronous FULL, WAL, otherwise as SQLite comes; same table, index, keys and values, nothing but INSERT) that
+ * commits batches of the same average size; in turns in one run on one disk, so that the ratio counts and the machine
+ * does not. Then how long a store with that many objects takes to open, and what it holds in memory.
  *
  * bench_store bare WRITES BATCH BYTES: only the bare loop, with values of so many bytes, for figures of the whole
  * server; its result as name=value pairs.

@@ -80,7 +80,7 @@ def check(lines):
 
 def trace(writer, folder):
     out = os.path.join(folder, "trace")
-    command = ["strace", "-f", "-y", "-s", "5000", "-e", "trace=fdatasync,fsync,pwrite64,write", "-o", out,
+    command = ["strace", "-f", "-y", "-s", "10000", "-e", "trace=fdatasync,fsync,pwrite64,write", "-o", out,
                writer, os.path.join(folder, "store.db"), "1", str(COUNT), "100"]
     # The leak checker works by ptrace itself, and cannot under strace; other tests look for leaks.
     environment = dict(os.environ, ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
