@@ -452,11 +452,12 @@ static size_t printed_by(void (*fn)(struct client *c), struct client *c)
 static void send_strange_frames(struct client *c)
 {
     struct frame frame;
+    static const char payload[100];
     /* The first of them travels with the preface. */
     static const char start[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0\0\0\3\40\0\0\0\0\0abc";
     client_write(c, start, sizeof(start) - 1);
     for (int i = 0; i < 100; i++)
-        h2_frame(c, FRAME_OF_THE_FUTURE, 0, 0, start, (size_t)i);
+        h2_frame(c, FRAME_OF_THE_FUTURE, 0, 0, payload, (size_t)i);
     h2_get(c, 1, "/hello");
     cr_assert(h2_read_until(c, FRAME_DATA, 1, &frame));
 }
