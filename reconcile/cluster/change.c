@@ -85,23 +85,6 @@ static size_t ask_others(struct cluster_runtime *c, struct arena *a, const struc
     return count;
 }
 
-/*
- * A switchover loses nothing, so what the old primary wrote last must be known: when it died instead of stopping, it is
- * given time to come back and to look. After that the switchover has become a failover.
- */
-static int await_last_word(struct cluster_runtime *c, const struct record *r, const struct candidate *old,
-                           struct error *err)
-{
-    if (!r->is_switchover || r->is_forced || (old->answered && old->report.usable))
-        return 0;
-    if (c->change_began_ns == 0)
-        c->change_began_ns = clock_monotonic_ns();
-    if ((clock_monotonic_ns() - c->change_began_ns) / NS_PER_MS >= OLD_PATIENCE_MS)
-        return 0;
-    return error_set(err, ERRC_UNAVAILABLE, "old primary \"%.*s\" has not said yet what it wrote last",
-                     STR_ARG(r->old));
-}
-
 /* Rule 25 held for every set, and in each of them somebody had to confirm: whatever was acknowledged is there. */
 static bool is_covered(const struct record *r)
 {
@@ -109,6 +92,28 @@ static bool is_covered(const struct record *r)
         if (r->sync[i].wait == 0)
             return false;
     return r->sync_count > 0 && !r->is_forced;
+}
+
+/*
+ * A switchover loses nothing, so what the old primary wrote last must be known: when it died instead of stopping (on a
+ * full disk for one), it is given time to come back and to look. After that the switchover has become a failover. Where
+ * commits are synchronous and enough others answered, they have it all, and nothing is waited for.
+ */
+static int await_last_word(struct cluster_runtime *c, struct arena *a, const struct record *r,
+                           const struct candidate *all, size_t count, struct error *err)
+{
+    const struct candidate *old = &all[0];
+    size_t chosen;
+    if (!r->is_switchover || r->is_forced || (old->answered && old->report.usable))
+        return 0;
+    if (is_covered(r) && plan_choose(a, r, all, count, &chosen, NULL) == 0)
+        return 0;
+    if (c->change_began_ns == 0)
+        c->change_began_ns = clock_monotonic_ns();
+    if ((clock_monotonic_ns() - c->change_began_ns) / NS_PER_MS >= OLD_PATIENCE_MS)
+        return 0;
+    return error_set(err, ERRC_UNAVAILABLE, "old primary \"%.*s\" has not said yet what it wrote last",
+                     STR_ARG(r->old));
 }
 
 /* A bound of the acknowledged WAL that the chosen one lacks; all[0] is the old primary. */
@@ -186,7 +191,7 @@ int change__continue(struct cluster_runtime *c, struct arena *a, struct cluster_
     if (r < 0)
         return r;
     size_t count = 1 + ask_others(c, a, v, &all[1]), chosen;
-    r = await_last_word(c, &v->record, &all[0], err);
+    r = await_last_word(c, a, &v->record, all, count, err);
     if (r == 0)
         r = plan_choose(a, &v->record, all, count, &chosen, err);
     if (r < 0)

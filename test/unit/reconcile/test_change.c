@@ -3,6 +3,7 @@
  * Changes of primary with the whole manager: switchover, failover, proofs of death, and a server that dies between any
  * two steps. After each of them no acknowledged commit may be missing and never were there two primaries.
  */
+#include "base/clock.h"
 #include "manager_bed.h"
 #include "json/json_write.h"
 
@@ -436,5 +437,28 @@ Test(change, many_changes_in_a_row_lose_nothing)
     }
     BED_RUNS(&b);
     cr_assert_leq(bed_record(&b).sync_count, 2, "old entries are forgotten (rule 26)");
+    bed_end(&b);
+}
+
+/* It dies while it is asked to stop. Asynchronously that would be waited for: only it knows what it wrote last. */
+Test(change, switchover_from_a_primary_that_dies_waits_for_no_last_word_where_the_others_have_everything)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":3,\"postgresql\":{\"synchronous\":{\"number\":1}}}");
+    BED_WAIT(&b, fake_agent_look(b.fleet, "pg-1").sync_names[0] != '\0');
+    BED_WAIT(&b, fake_fleet_write(b.fleet));
+    BED_RUNS(&b);
+    BED_WAIT(&b, bed_record(&b).sync_count == 1);
+    const struct fake_agent_fault fault = { .name = "pg-1", .path = "/v1/prepare", .times = 1000, .code = 503 };
+    fake_agent_fault(b.fleet, &fault);
+    int64_t began_ns = clock_monotonic_ns();
+    struct bed_post *post = bed_post_begin(&b, "switchover", "{}", false);
+    BED_WAIT(&b, fake_agent_commands(b.fleet, "pg-1", "/v1/prepare") > 0);
+    fake_agent_kill(b.fleet, "pg-1", true);
+    struct bed_answer r = bed_post_end(&b, post);
+    cr_assert_eq(r.code, 200, "%d %.*s", r.code, STR_ARG(r.message));
+    cr_assert_eq(json_int_at(r.body, "lostBytesBound", -1), 0);
+    cr_expect((clock_monotonic_ns() - began_ns) / NS_PER_MS < 9000, "it was waited for");
+    expect_nothing_lost(&b);
     bed_end(&b);
 }
