@@ -174,12 +174,17 @@ struct postmaster {
     int64_t started_at_s; /* for people */
     int64_t start_ns;     /* CLOCK_MONOTONIC: no clock that is set makes two starts look like one */
     off_t log_offset;     /* where its own words begin, counted from where postgres.log began when we did */
+    char wanted[32];      /* starting: the WAL segment that it waits for, */
+    int64_t wanted_ns;    /* too long from then on, */
+    int64_t look_ns;      /* and when to look again */
 };
 
 int postgres_start(struct agent *ag, bool as_standby, struct error *err) MUST_USE;
 /* Until it accepts connections; commands are served meanwhile. ERRC_CANCELLED: a command stopped it; ERRC_UNAVAILABLE:
- * it died. */
+ * it died. ERRC_UNAVAILABLE: it waits for WAL (pm.wanted) that does not come. */
 int postgres_wait_ready(struct agent *ag, int64_t deadline_ns, struct error *err) MUST_USE;
+/* It starts as a standby and waited for too long for one WAL segment (pm.wanted); all that is here is replayed. */
+bool postgres_is_stuck(struct agent *ag);
 /* True when it died by itself since the last look: every process of it was reaped. *ret_why: by what, and its own
  * words. */
 bool postgres_has_died(struct agent *ag, struct arena *a, str *ret_why);
@@ -260,6 +265,8 @@ enum follow_verdict follow_check(struct agent *ag, const struct json *source, st
 
 /* gap.c: a look at a standby that does not stream. True: nobody has the WAL that it needs, must_copy is set. */
 bool gap_look(struct agent *ag, const struct json *source);
+/* The same for one that waits for WAL before it can serve: pm.wanted. */
+bool gap_look_starting(struct agent *ag, const struct json *source);
 
 /* history.c: rule 28 */
 bool history_is_comment(str text);

@@ -143,6 +143,29 @@ static bool has_lost_folder(struct agent *ag, struct arena *a)
     return true;
 }
 
+/* What the archive says has the last word; from then on the data here are given up. */
+static bool give_up(struct agent *ag, struct arena *a, str suffix)
+{
+    bool has;
+    struct error err;
+    int64_t term = ag->durable.term;
+    if (archive_has(ag, a, suffix, &has, &err) != 0) {
+        say(ag, "not streaming: the primary no longer has WAL segment %.*s, and the archive cannot be asked: %s",
+            STR_ARG(suffix), err.text);
+        return false;
+    }
+    /* Commands were served meanwhile. */
+    return !has && ag->pm.pid != 0 && ag->durable.term == term;
+}
+
+static void copy_anew(struct agent *ag, str suffix)
+{
+    ag->must_copy = true;
+    (void)snprintf(ag->copy_why, sizeof(ag->copy_why), "nobody has WAL segment %.*s any more, which is needed next",
+                   STR_ARG(suffix));
+    log_warn("a fresh copy is needed", LOG_Z("why", ag->copy_why));
+}
+
 bool gap_look(struct agent *ag, const struct json *source)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
@@ -163,19 +186,24 @@ bool gap_look(struct agent *ag, const struct json *source)
     if (++ag->gap_looks < LOOKS)
         return false;
     ag->gap_looks = 0;
-    bool has;
-    int64_t term = ag->durable.term;
-    if (archive_has(ag, a, suffix, &has, &err) != 0) {
-        say(ag, "not streaming: the primary no longer has WAL segment %.*s, and the archive cannot be asked: %s",
-            STR_ARG(suffix), err.text);
+    if (!give_up(ag, a, suffix) || has_moved(ag))
         return false;
-    }
-    /* Commands were served meanwhile. */
-    if (has || ag->pm.pid == 0 || ag->durable.term != term || has_moved(ag))
-        return false;
-    ag->must_copy = true;
-    (void)snprintf(ag->copy_why, sizeof(ag->copy_why), "nobody has WAL segment %.*s any more, which is needed next",
-                   STR_ARG(suffix));
-    log_warn("a fresh copy is needed", LOG_Z("why", ag->copy_why));
+    copy_anew(ag, suffix);
     return true;
+}
+
+bool gap_look_starting(struct agent *ag, const struct json *source)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    unsigned timeline, id, number;
+    if (sscanf(ag->pm.wanted, "%8X%8X%8X", &timeline, &id, &number) != 3 || control_refresh(ag, NULL) != 0)
+        return false;
+    uint64_t segment_bytes = (uint64_t)ag->control.wal_segment_bytes;
+    uint64_t wanted = id * ((UINT64_C(1) << 32) / segment_bytes) + number;
+    str suffix = segment_suffix(a, wanted, segment_bytes);
+    bool is_gone = is_gone_from(ag, a, source, wanted, suffix) && give_up(ag, a, suffix);
+    ag->pm.wanted[0] = '\0'; /* the next look after as long again */
+    if (is_gone)
+        copy_anew(ag, suffix);
+    return is_gone;
 }

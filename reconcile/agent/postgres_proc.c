@@ -19,6 +19,8 @@
 #include "base/process.h"
 
 #define READY_POLL_MS 3
+#define STUCK_MS 20000 /* a source that is there gives the WAL within seconds */
+#define STUCK_LOOK_MS 1000
 #define IMMEDIATE_PATIENCE_MS 3000
 #define KILL_PATIENCE_MS 10000
 #define PID_FILE_STATUS_LINE 8
@@ -109,6 +111,44 @@ static str read_status_line(struct agent *ag, struct arena *a)
     return S("");
 }
 
+/* "000000010000000000000005" while the startup process waits for it; its title says so. Empty: it does something. */
+static str wanted_segment(struct agent *ag, struct arena *a)
+{
+    str children, title;
+    const char *list = arena_printf(a, "/proc/%d/task/%d/children", (int)ag->pm.pid, (int)ag->pm.pid).ptr;
+    if (fs_read(a, list, 65536, &children, NULL) != 0)
+        return S("");
+    for (str rest = children, pid; str_next_field(&rest, ' ', &pid);) {
+        ptrdiff_t at;
+        if (pid.len == 0 ||
+            fs_read(a, arena_printf(a, "/proc/%.*s/cmdline", STR_ARG(pid)).ptr, 4096, &title, NULL) != 0)
+            continue;
+        if ((at = str_find(title, S("startup waiting for "))) >= 0)
+            return str_of(arena_printf(a, "%.*s", STR_ARG(str_from_offset(title, (size_t)at + 20))).ptr, 24);
+    }
+    return S("");
+}
+
+bool postgres_is_stuck(struct agent *ag)
+{
+    return ag->pm.wanted[0] != '\0' && deadline_has_passed(ag->pm.wanted_ns);
+}
+
+/* A standby that waits for the same WAL since STUCK_MS. Looks once a second. */
+static bool look_for_progress(struct agent *ag)
+{
+    if (!ag->pm.as_standby || !deadline_has_passed(ag->pm.look_ns))
+        return false;
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    str wanted = wanted_segment(ag, a);
+    ag->pm.look_ns = deadline_in_ms(STUCK_LOOK_MS);
+    if (wanted.len == 0 || !str_eq_z(wanted, ag->pm.wanted)) {
+        (void)snprintf(ag->pm.wanted, sizeof(ag->pm.wanted), "%.*s", STR_ARG(wanted));
+        ag->pm.wanted_ns = deadline_in_ms(STUCK_MS);
+    }
+    return postgres_is_stuck(ag);
+}
+
 int postgres_wait_ready(struct agent *ag, int64_t deadline_ns, struct error *err)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
@@ -128,6 +168,10 @@ int postgres_wait_ready(struct agent *ag, int64_t deadline_ns, struct error *err
             commands_run(ag);
         if (ag->pm.pid != pid)
             return error_set(err, ERRC_CANCELLED, "stopped while it started");
+        if (look_for_progress(ag))
+            return error_set(err, ERRC_UNAVAILABLE,
+                             "PostgreSQL cannot serve before it has WAL segment %s, which does not come",
+                             ag->pm.wanted);
         if (commands_want_abort(ag) || deadline_has_passed(deadline_ns))
             return error_set(err, ERRC_TIMEOUT, "PostgreSQL is still starting");
     }

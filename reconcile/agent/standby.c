@@ -197,6 +197,9 @@ int standby_step(struct agent *ag, int64_t *ret_wait_ms, struct error *err)
     *ret_wait_ms = 0;
     if (ag->pm.pid == 0)
         return bring_up(ag, source, err);
+    /* What it has is replayed, and what it needs does not come. One without a source begins anew with one. */
+    if (!ag->pm.is_ready && postgres_is_stuck(ag) && (ag->is_frozen || gap_look_starting(ag, source)))
+        return postgres_stop(ag, STOP_IMMEDIATE, 0, err);
     if (!ag->pm.is_ready)
         return postgres_wait_ready(ag, deadline_in_ms(START_MS), err);
     if (ag->is_frozen || ag->followed_term != ag->durable.term)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A standby whose slot or WAL is gone on the primary: back by itself, by a fresh copy only if nothing else helps. */
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -157,5 +158,43 @@ Test(agent_gap, nothing_is_thrown_away_while_no_primary_runs, .timeout = 200)
     cr_expect(st.postgres_running && st.usable, "%.*s", STR_ARG(st.message));
     CHECK_STR(instance_sql(s, "app", "SELECT count(*) FROM t"), "1");
     cr_expect(count_of(instance_log(s, "agent.log"), "\"msg\":\"copied\"") == 1, "not copied again");
+    bed_close(&b);
+}
+
+static bool waits_for_wal(const struct agent_status *s)
+{
+    return str_find(s->message, S("cannot serve before it has WAL segment")) >= 0;
+}
+
+/* Its data demand WAL that it does not have, so it never becomes ready: nobody can ask it where it stands. */
+Test(agent_gap, a_standby_that_can_never_start_for_want_of_wal_says_so_and_is_copied_anew, .timeout = 300)
+{
+    struct bed b;
+    bed_open(&b, 2);
+    b.parameters = parameters(b.arena, "-1");
+    bed_start(&b);
+    struct instance *p = &b.instances[0], *s = &b.instances[1];
+    (void)instance_app_sql(p, "CREATE TABLE t AS SELECT 1 AS x");
+    (void)instance_sql(p, "app", "CHECKPOINT");
+    instance_wait_rows(s, "1");
+    (void)instance_sql(s, "postgres", "CHECKPOINT");
+    (void)instance_sql(p, "app", "INSERT INTO t VALUES (2); SELECT pg_switch_wal()");
+    (void)instance_sql(p, "app", "INSERT INTO t SELECT generate_series(1, 10)");
+    instance_wait_rows(s, "12");
+    str needed = instance_sql(p, "postgres", "SELECT pg_walfile_name(pg_current_wal_lsn())");
+    /* Stopped cleanly it notes how far it must get before it is whole again. */
+    cr_assert(kill(s->pid, SIGTERM) == 0);
+    int64_t deadline_ns = deadline_in_ms(30000);
+    while (!instance_is_free(s))
+        cr_assert(!deadline_has_passed(deadline_ns), "it does not stop");
+    s->pid = 0;
+    cr_assert(unlink(arena_printf(b.arena, "%s/pgdata/pg_wal/%.*s", s->dir, STR_ARG(str_trim(needed))).ptr) == 0);
+    drop_slot(p);
+    write_segments(p, 4);
+    instance_relaunch(s);
+    instance_wait(s, "saying what it waits for", waits_for_wal, 90000);
+    instance_wait(s, "a streaming standby", is_streaming_standby, 90000);
+    instance_wait_rows(s, "52");
+    CHECK_HAS(instance_log(s, "agent.log"), "copying from pg-1: nobody has WAL segment");
     bed_close(&b);
 }
