@@ -247,7 +247,9 @@ int data_sync(struct agent *ag, struct error *err) MUST_USE;
 /* Puts pgdata_new in the place of pgdata, which is no more before it. */
 int data_replace(struct agent *ag, struct error *err) MUST_USE;
 int data_remove(struct agent *ag, const char *path, struct error *err) MUST_USE;
-int roles_ensure(struct agent *ag, struct error *err) MUST_USE;  /* roles.c: primary */
+int roles_ensure(struct agent *ag, struct error *err) MUST_USE; /* roles.c: primary */
+/* Only that of the other instances: repaired where somebody took it, or a right of it, away. */
+int roles_ensure_replica(struct agent *ag, struct error *err) MUST_USE;
 int slots_ensure(struct agent *ag, struct error *err) MUST_USE;  /* slots.c */
 int slots_advance(struct agent *ag, struct error *err) MUST_USE; /* slots.c: standby */
 /* A rewind begins, with PostgreSQL down: persists usable = false, and what the source has flushed as need (rule 33). */

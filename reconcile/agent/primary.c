@@ -96,9 +96,11 @@ static int maintain_primary(struct agent *ag, struct error *err)
     if (ag->ready_term == ag->durable.term && ag->ready_config_version == ag->config.version) {
         if (!deadline_has_passed(ag->housekeeping_ns))
             return 0;
-        /* A slot that somebody dropped, or that lost its WAL, would keep its instance away for ever. */
+        /* A slot that somebody dropped, or that lost its WAL, would keep its instance away for ever; so would the role.
+         */
         ag->housekeeping_ns = deadline_in_ms(HOUSEKEEPING_MS);
-        return slots_ensure(ag, err);
+        r = roles_ensure_replica(ag, err);
+        return r == 0 ? slots_ensure(ag, err) : r;
     }
     r = roles_ensure(ag, err);
     if (r == 0)

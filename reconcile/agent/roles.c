@@ -36,14 +36,22 @@ static int ensure_replica_role(struct pg *c, struct arena *a, int64_t deadline_n
         "DO $$ BEGIN IF current_setting('server_version_num')::int >= 150000 THEN "
         "GRANT pg_checkpoint TO " AGENT_REPLICA_ROLE "; END IF; END $$",
     };
-    bool is_there;
-    int r =
-        exists(c, a, "SELECT 1 FROM pg_roles WHERE rolname = $1", S(AGENT_REPLICA_ROLE), deadline_ns, &is_there, err);
-    if (r != 0 || is_there)
+    bool is_there, is_good;
+    int r = exists(c, a,
+                   "SELECT 1 FROM pg_roles WHERE rolname = $1 AND rolcanlogin AND rolreplication AND rolconnlimit = -1 "
+                   "AND pg_has_role(oid, 'pg_monitor', 'USAGE') "
+                   "AND has_function_privilege(oid, 'pg_catalog.pg_read_binary_file(text)', 'EXECUTE')",
+                   S(AGENT_REPLICA_ROLE), deadline_ns, &is_good, err);
+    if (r != 0 || is_good)
         return r;
-    r = run(c, a, S("BEGIN"), deadline_ns, err);
+    r = exists(c, a, "SELECT 1 FROM pg_roles WHERE rolname = $1", S(AGENT_REPLICA_ROLE), deadline_ns, &is_there, err);
     if (r == 0)
-        r = run(c, a, S("CREATE ROLE " AGENT_REPLICA_ROLE " LOGIN REPLICATION"), deadline_ns, err);
+        r = run(c, a, S("BEGIN"), deadline_ns, err);
+    if (r == 0)
+        r = run(c, a,
+                is_there ? S("ALTER ROLE " AGENT_REPLICA_ROLE " LOGIN REPLICATION CONNECTION LIMIT -1")
+                         : S("CREATE ROLE " AGENT_REPLICA_ROLE " LOGIN REPLICATION"),
+                deadline_ns, err);
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(grants); i++)
         r = run(c, a, str_from(grants[i]), deadline_ns, err);
     return r == 0 ? run(c, a, S("COMMIT"), deadline_ns, err) : r;
@@ -76,12 +84,9 @@ static int ensure_app_database(struct agent *ag, struct pg *c, struct arena *a, 
     return run(c, a, sql, deadline_ns, err);
 }
 
-int roles_ensure(struct agent *ag, struct error *err)
+static int open_session(struct agent *ag, struct arena *a, int64_t deadline_ns, struct pg **ret, struct error *err)
 {
-    CLEANUP(arena_freep) struct arena *a = arena_new();
-    CLEANUP(pg_closep) struct pg *c = NULL;
-    int64_t deadline_ns = deadline_in_ms(ROLES_MS);
-    int r = pg_connect_local(ag, "postgres", deadline_ns, &c, err);
+    int r = pg_connect_local(ag, "postgres", deadline_ns, ret, err);
     /* The replica role must not wait for standbys that need it to join. And whatever the user wants logged: a verifier
      * can be tried against guesses, so it stands in no log and in no view of what runs. */
     static const char *const settings[] = {
@@ -91,7 +96,27 @@ int roles_ensure(struct agent *ag, struct error *err)
         "SET track_activities = off"
     };
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(settings); i++)
-        r = run(c, a, str_from(settings[i]), deadline_ns, err);
+        r = run(*ret, a, str_from(settings[i]), deadline_ns, err);
+    return r;
+}
+
+int roles_ensure_replica(struct agent *ag, struct error *err)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    CLEANUP(pg_closep) struct pg *c = NULL;
+    int64_t deadline_ns = deadline_in_ms(ROLES_MS);
+    int r = open_session(ag, a, deadline_ns, &c, err);
+    if (r == 0)
+        r = ensure_replica_role(c, a, deadline_ns, err);
+    return r == 0 ? 0 : error_wrap(err, r, "role of the other instances");
+}
+
+int roles_ensure(struct agent *ag, struct error *err)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    CLEANUP(pg_closep) struct pg *c = NULL;
+    int64_t deadline_ns = deadline_in_ms(ROLES_MS);
+    int r = open_session(ag, a, deadline_ns, &c, err);
     if (r == 0)
         r = ensure_replica_role(c, a, deadline_ns, err);
     if (r == 0 && ag->config.app_user.len > 0 && ag->config.app_password.len > 0)

@@ -76,6 +76,20 @@ def loses_standby_wal(tap, server):
     check_data(tap, server, "copied standby without WAL", 2)
 
 
+def loses_role(tap, server):
+    """A superuser takes away what the other instances come in with."""
+    primary, standby = server.primary("pg"), server.standbys("pg")[0]
+    for what, sql in (("cannot log in", "ALTER ROLE streaming_replica NOLOGIN"),
+                      ("is gone", "DROP OWNED BY streaming_replica; DROP ROLE streaming_replica")):
+        began = time.monotonic()
+        server.super_sql("pg", primary, sql)
+        local.kill(server.postmaster("pg", standby)[0])
+        live.until(lambda: server.super_sql("pg", primary, "SELECT count(*) FROM pg_roles WHERE rolname = 'streaming_replica' "
+                                            "AND rolcanlogin AND rolreplication") == "1", "the role", 60)
+        come_back(server, began, f"a role that {what}")
+    check_data(tap, server, "role repaired", 2)
+
+
 def loses_primary_data(tap, server):
     identifier, old, term = system_identifiers(server), server.primary("pg"), server.status("pg")["term"]
     began = time.monotonic()
@@ -99,6 +113,7 @@ def test(tap, server):
     rewinds(tap, server)
     loses_standby_data(tap, server)
     loses_standby_wal(tap, server)
+    loses_role(tap, server)
     loses_primary_data(tap, server)
     tap.check("there is one system identifier", len(set(system_identifiers(server).values())) == 1)
 
