@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "harness"))
 import live
 from live import CLUSTERS
 
-DELAY = "--shutdown-delay-duration=1s"
+DELAY = "--shutdown-delay-duration=5s"  # what is done meanwhile needs a handshake or two, on a busy machine
 
 
 def slow_post(server, name):
@@ -53,7 +53,7 @@ def graceful(tap, server):
     answer = live.until(lambda: (lambda a: a if a.status != 200 else None)(health.call("GET", "/readyz?verbose")), "readyz to fail", 5)
     tap.check("/readyz fails first, and says why", answer.status == 500 and b"[-]shutdown failed" in answer.body, answer)
     tap.check("requests are still answered", server.http1().call("POST", CLUSTERS, live.cluster("late")).status == 201)
-    live.until(lambda: refused(server), "connections to be refused", 10)
+    live.until(lambda: refused(server), "connections to be refused")
     while not idle.goaway:
         idle.pump()
     tap.check("an idle connection gets GOAWAY without an error", idle.goaway[1] == 0, idle.goaway)
@@ -73,6 +73,7 @@ def graceful(tap, server):
     tap.check("the server exits with 0", code == 0, code)
     tap.check("its log ends with what it did", "stopping" in server.log() and "stopped" in server.log(), server.log())
 
+    server.options = ()
     server.start()
     names = [item["metadata"]["name"] for item in server.call("GET", CLUSTERS).json["items"]]
     tap.check("what was acknowledged is there", names == ["late", "slow1", "slow2"], names)
@@ -147,8 +148,7 @@ def rotation(tap, server):
     watch = server.http2()
     opened = watch.watch(CLUSTERS + "?watch=true&resourceVersion=" + str(server.revision()))
     new_certificate(server, "renewed")
-    live.until(lambda: presented(server) == "renewed", "the new certificate", 20)
-    tap.check("new connections get a new certificate", True)
+    tap.becomes("new connections get a new certificate", lambda: presented(server) == "renewed")
     tap.check("connections that are open go on", server.call("POST", CLUSTERS, live.cluster("rotated")).status == 201)
     while b"\n" not in opened.stream.body.lstrip(b"\n"):
         watch.pump()
@@ -158,8 +158,7 @@ def rotation(tap, server):
     live.until(lambda: "changed certificates are not used" in server.log(), "the complaint", 20)
     tap.check("a certificate that is none is not used", presented(server) == "renewed")
     new_certificate(server, "again")
-    live.until(lambda: presented(server) == "again", "the next certificate", 20)
-    tap.check("the next good one is", True)
+    tap.becomes("the next good one is", lambda: presented(server) == "again")
 
 
 def bounded(tap, server):

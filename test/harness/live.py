@@ -58,6 +58,13 @@ class Tap:
                     print("# " + line, flush=True)
         return good
 
+    def becomes(self, sentence, condition, explanation=None, seconds=TIMEOUT):
+        """A check of what comes true soon, but not at once."""
+        try:
+            return self.check(sentence, until(condition, sentence, seconds))
+        except TimeoutError:
+            return self.check(sentence, False, explanation() if explanation else f"not within {seconds} s")
+
     def skip(self, sentence, why):
         self.count += 1
         print(f"ok {self.count} - {sentence} # SKIP {why}", flush=True)

@@ -102,6 +102,8 @@ $(seq 71 100)
 tap='{"name": "p / a", "result": "OK", "stdout": "TAP version 13\n1..2\nok - one\nok - two\n"}'
 bad='{"name": "p / a", "result": "ERROR", "stdout": "TAP version 13\n1..2\nok - one\nnot ok - two\n"}'
 cut='{"name": "p / a", "result": "ERROR", "stdout": "TAP version 13\n1..2\nok - one\n"}'
+skips='{"name": "p / a", "result": "OK", "stdout": "TAP version 13\n1..2\nok - one\nok - two # SKIP why\n"}'
+skipped='{"name": "p:thread / b", "result": "SKIP", "stdout": "TAP version 13\n1..0 # SKIP why\n"}'
 plain='{"name": "p:thread / b", "result": "OK", "stdout": ""}'
 late='{"name": "p:thread / b", "result": "TIMEOUT", "stdout": ""}'
 
@@ -128,6 +130,7 @@ check "a failed subtest counts" report '2 passed, 1 failed' 1 $'a 2\nb 1' "$bad"
 check "a program that ends too early counts as a failure" report '2 passed, 1 failed' 1 $'a 2\nb 1' "$cut" "$plain"
 check "a program that times out counts as a failure" report '2 passed, 1 failed' 1 $'a 2\nb 1' "$tap" "$late"
 check "too few tests count as a failure" report '3 passed, 1 failed' 1 $'a 3\nb 1' "$tap" "$plain"
+check "skipped tests are told, and are not too few" report '1 passed, 0 failed, 1 skipped' 0 $'a 2\nb 1' "$skips" "$skipped"
 check "a program that did not run counts as a failure" report '2 passed, 1 failed' 1 $'a 2\nb 1' "$tap"
 check "an unlisted program counts as a failure" report '3 passed, 1 failed' 1 'a 2' "$tap" "$plain"
 check "a failed program is told by its failed subtests and the end of its stderr" told \

@@ -44,8 +44,8 @@ def verify(server):
         folder + "/**/pgbackrest.conf", recursive=True)) if os.path.exists(p))
     text = local.read_bytes(config).decode()
     stanza = next(line.strip("[]") for line in text.splitlines() if line.startswith("[") and "global" not in line)
-    return local.subprocess.run(["runuser", "-u", "postgres", "--", "pgbackrest", f"--config={config}", f"--stanza={stanza}",
-                                 "--log-level-console=warn", "verify"], capture_output=True, text=True, timeout=120,
+    return local.subprocess.run(local.as_owner("pgbackrest", f"--config={config}", f"--stanza={stanza}",
+                                         "--log-level-console=warn", "verify"), capture_output=True, text=True, timeout=120,
                                 check=False, cwd="/")
 
 

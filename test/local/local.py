@@ -38,6 +38,11 @@ def read_bytes(path):
         return b""
 
 
+def as_owner(*command):
+    """A command as the user that instances run as."""
+    return [*(("runuser", "-u", "postgres", "--") if os.getuid() == 0 else ()), *command]
+
+
 def is_alive(pid):
     """A zombie is dead too."""
     state = read_bytes(f"/proc/{pid}/stat").rpartition(b")")[2].split()
@@ -243,11 +248,26 @@ class Local(live.Server):
     def sql(self, cluster, query, instance=None, seconds=20):
         return self.psql(self.conninfo(cluster, instance), query, seconds)
 
+    def works(self, cluster):
+        """Whether the published URI leads to a primary by now."""
+        try:
+            return self.sql(cluster, "SELECT pg_is_in_recovery()") == "f"
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+
+    def lose_data(self, cluster, instance):
+        """Its data folder is gone, at once and as a whole, and its postmaster dies."""
+        postmaster, folder = self.postmaster(cluster, instance), self.pgdata(cluster, instance)
+        gone = tempfile.mkdtemp(prefix="gone.", dir=self.work)
+        os.rename(folder, os.path.join(gone, "pgdata"))
+        kill(postmaster[0])
+        shutil.rmtree(gone)
+
     def super_sql(self, cluster, instance, query):
         """As superuser over the instance's own socket."""
         folder = self.instance_folder(cluster, instance)
-        done = subprocess.run(["runuser", "-u", "postgres", "--", "psql", "-X", "-q", "-At", "-h", folder + "/sock", "-p",
-                               self.secret(cluster, "port").split(",")[0], "-d", "postgres", "-c", query],
+        done = subprocess.run(as_owner("psql", "-X", "-q", "-At", "-U", "postgres", "-h", folder + "/sock", "-p",
+                                       self.secret(cluster, "port").split(",")[0], "-d", "postgres", "-c", query),
                               capture_output=True, text=True, timeout=20, check=False, cwd="/")
         if done.returncode != 0:
             raise OSError(done.stderr.strip())
@@ -279,12 +299,12 @@ class Local(live.Server):
             self.process.kill()
             self.process.wait()
         self.forget()
-        for _ in range(50):
+        def is_empty():
             rest = processes_below(self.work)
-            if not rest:
-                break
             kill(*rest)
-            time.sleep(0.1)
+            return not rest
+        with contextlib.suppress(TimeoutError):  # the guardian goes on
+            live.until(is_empty, "the end of all processes", 10)
         if not os.environ.get("HARNESS_KEEP"):
             shutil.rmtree(self.work, ignore_errors=True)
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whoever crashed tells its true position before it counts: a commit that only a crashed instance has is not lost."""
 import os
-import time
 
 import local
 from local import live
@@ -55,7 +54,8 @@ def interrupted_switchover(tap, server, writer):
     writer.wait(100)
     running = live.Background(server.http1(timeout=60).call, "POST", local.BASE + "postgresclusters/pg/switchover", {})
     live.until(lambda: "change of primary asked for" in server.log(), "its begin", 20)
-    time.sleep(0.5)  # in the middle of the stop, which waits for standbys that hear nothing
+    # The stop waits for standbys that hear nothing.
+    live.until(lambda: b"stopping" in local.read_bytes(server.pgdata("pg", primary) + "/postmaster.pid"), "the middle of its stop", 60)
     local.kill(*server.processes_of("pg", primary))
     answer = running.join(60)
     print(f"# {answer.status} {answer.json.get('message')}")

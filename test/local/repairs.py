@@ -38,8 +38,8 @@ def check_up(tap, server, ca, app):
     wait_same(server, "pg-app", app, app)
     server.call("DELETE", SECRETS + "pg-app")
     wait_same(server, "pg-app", app, app)
-    tap.check("Secrets deleted or changed while the server runs are as before", True)
-    live.until(lambda: told(server, "SecretRestored", "pg-ca") and told(server, "SecretRestored", "pg-app"), "the events")
+    tap.becomes("Secrets deleted or changed while the server runs are as before, and events tell of it",
+                lambda: told(server, "SecretRestored", "pg-ca") and told(server, "SecretRestored", "pg-app"))
 
 
 def check_down(tap, server, ca, app, writer):
@@ -57,8 +57,8 @@ def check_down(tap, server, ca, app, writer):
         wait_same(server, "pg-ca", ca, ca)
         wait_same(server, "pg-app", app, app)
         server.wait_ready("pg")
-        live.until(lambda how=how: told(server, "SecretRestored", how), f"an event: {how}")
-        tap.check(f"{how} while no controller ran: as before, and the agents are reached", True)
+        tap.becomes(f"{how} while no controller ran: as before, the agents are reached, and an event tells of it",
+                    lambda how=how: told(server, "SecretRestored", how))
     tap.check("PostgreSQL was never restarted for it", server.postmasters("pg") == before, before)
     writer.wait(20)
     tap.check("no write failed", writer.failures() == 0, writer.failures())
@@ -75,14 +75,7 @@ def check_password(tap, server):
     server.start()
     server.wait_ready("pg")
     live.until(lambda: "a-new%3Aone%2F" in server.secret("pg"), "the URI")
-
-    def works():
-        try:
-            return server.sql("pg", "SELECT 1") == "1"
-        except OSError:
-            return False
-    live.until(works, "access by the new password")
-    tap.check("a password that was changed while no controller ran is taken over", True)
+    tap.becomes("a password that was changed while no controller ran is taken over", lambda: server.works("pg"))
 
 
 def check_restored(tap, server, writer):

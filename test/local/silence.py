@@ -68,9 +68,14 @@ def check_hanging(tap, server):
     os.kill(pid, signal.SIGSTOP)
     try:
         live.until(lambda: server.condition("pg", "PrimaryAvailable").get("status") == "False", "the condition", 60)
-        condition, shown = server.condition("pg", "PrimaryAvailable"), server.instances("pg")[primary]
-        tap.check("a postmaster that hangs makes the primary unhealthy", condition["reason"] == "Unhealthy" and
-                  not shown["ready"] and shown["message"] == condition["message"], condition, shown)
+
+        def told():
+            return server.condition("pg", "PrimaryAvailable"), server.instances("pg")[primary]
+
+        def is_told():
+            condition, shown = told()
+            return condition.get("reason") == "Unhealthy" and not shown["ready"] and shown.get("message") == condition.get("message")
+        tap.becomes("a postmaster that hangs makes the primary unhealthy", is_told, told)
     finally:
         os.kill(pid, signal.SIGCONT)
     server.wait_ready("pg")
@@ -119,10 +124,10 @@ def check_new_program(tap, server, writer):
 
 
 def check_story(tap, server):
-    events = [f"{e['reason']}: {e['message']}" for e in server.events("pg")]
-    text = "\n".join(events)
-    tap.check("the events tell of the silence and of the forced failover", "WaitingForPrimary" in text and "unplugged" in text and
-              "PrimaryChanged" in text and "not known" in text, text)
+    def text():
+        return "\n".join(f"{e['reason']}: {e['message']}" for e in server.events("pg"))
+    words = ("WaitingForPrimary", "unplugged", "PrimaryChanged", "not known")
+    tap.becomes("the events tell of the silence and of the forced failover", lambda: all(w in text() for w in words), text)
 
 
 def test(tap, server):

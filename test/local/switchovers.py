@@ -31,9 +31,11 @@ def one(tap, server, writer, target=None, probe=False):
     before = server.status("pg")
     body = {"target": target} if target else {}
     writer.mark()
-    running = live.Background(server.http1().call, "POST", local.BASE + "postgresclusters/pg/switchover", body)
+    # Both connections stand before the first begins: a switchover is shorter than a handshake on a busy machine may be.
+    connections = [server.http1(timeout=60), server.http1(timeout=60)]
+    running = live.Background(connections[0].call, "POST", local.BASE + "postgresclusters/pg/switchover", body)
     if probe:
-        second = live.Background(server.http1().call, "POST", local.BASE + "postgresclusters/pg/switchover", body)
+        second = live.Background(connections[1].call, "POST", local.BASE + "postgresclusters/pg/switchover", body)
         if second.join().status == 200:
             running, second = second, running
         refused(tap, second.join(), "a second action while one runs", "under way")
@@ -45,9 +47,12 @@ def one(tap, server, writer, target=None, probe=False):
               good and answer.json["term"] == before["term"] + 1 and answer.json["to"] == (target or answer.json["to"]), answer)
     ready = server.wait_ready("pg")
     print(f"# writes stopped for {gap:.0f} ms, all ready {ready:.1f} s after the answer")
-    status = server.status("pg")
-    tap.check("status says the same", status["currentPrimary"] == answer.json["to"] and status["lastFailover"]["to"] ==
-              answer.json["to"] and status["term"] == answer.json["term"], status)
+
+    def is_told():
+        status = server.status("pg")
+        return (status["currentPrimary"] == status["lastFailover"]["to"] == answer.json["to"] and
+                status["term"] == answer.json["term"])
+    tap.becomes("status says the same", is_told, lambda: server.status("pg"))
     acknowledged, missing = writer.verify()
     tap.check(f"none of {acknowledged} acknowledged rows is missing", missing == 0, missing)
 
@@ -65,8 +70,7 @@ def test(tap, server):
     uris = server.sql("pg", "SELECT pg_is_in_recovery()")
     tap.check("the URI leads to the primary", uris == "f", uris)
     for standby in server.standbys("pg"):
-        rows = live.until(lambda s=standby: server.sql("pg", "SELECT count(*) FROM checked", s), "rows")
-        tap.check(f"{standby} has rows and refuses writes", int(rows) > 50, rows)
+        tap.becomes(f"{standby} has rows", lambda s=standby: int(server.sql("pg", "SELECT count(*) FROM checked", s)) > 50)
         try:
             server.sql("pg", "CREATE TABLE nope ()", standby)
             tap.check("a standby takes no write", False)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Synchronous replication: a crash failover loses no acknowledged row; `required` waits for standbys, `preferred` does not."""
+import contextlib
 import os
 import shutil
 import time
@@ -17,12 +18,14 @@ def set_running(server, instances, is_running):
 
 def wait_names(server, standbys):
     """synchronous_standby_names once all these are in it, or as it is after a minute."""
-    began = time.monotonic()
-    while True:
-        names = server.super_sql("pg", server.primary("pg"), "SHOW synchronous_standby_names")
-        if (names.startswith("ANY 1 (") and all(s in names for s in standbys)) or time.monotonic() - began > 60:
-            return names
-        time.sleep(0.1)
+    def names():
+        return server.super_sql("pg", server.primary("pg"), "SHOW synchronous_standby_names")
+
+    def is_there():
+        return names().startswith("ANY 1 (") and all(s in names() for s in standbys)
+    with contextlib.suppress(TimeoutError):
+        live.until(is_there, "the set", 60)
+    return names()
 
 
 def lose_primary(tap, server, writer):
@@ -35,8 +38,9 @@ def lose_primary(tap, server, writer):
     os.rename(folder, folder + ".gone")
     writer.wait(50)
     gap = writer.gap_ms()
+    tap.becomes("another instance is primary", lambda: server.primary("pg") not in (None, old) and server.status("pg")["term"] == 2 ==
+                server.status("pg").get("lastFailover", {}).get("term"), lambda: server.status("pg"))
     status = server.status("pg")
-    tap.check("another instance is primary", status["currentPrimary"] != old and status["term"] == 2, status)
     acknowledged, missing = writer.verify()
     print(f"# failover: writes stopped for {gap:.0f} ms")
     tap.check(f"none of {acknowledged} acknowledged rows is missing after the failover", missing == 0, missing)
@@ -48,8 +52,10 @@ def lose_primary(tap, server, writer):
 
 
 def blocks(server, statement, seconds):
-    """Whether the statement is still waiting then."""
-    running = live.Background(server.sql, "pg", statement, None, 60)
+    """Whether the statement waits for standbys, and still does after a while."""
+    running = live.Background(server.psql, server.conninfo("pg"), statement, 60)
+    query = f"SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query = '{statement}'"
+    live.until(lambda: not running.is_alive() or server.super_sql("pg", server.primary("pg"), query) == "1", "its wait")
     try:
         running.join(seconds)
     except TimeoutError:
@@ -106,8 +112,9 @@ def scale_down(tap, server, writer):
     status = server.status("pg")
     tap.check("one is gone, from the members too", len(victims) == 1 and len(status["members"]) == 2 and
               not victims & set(status["members"]), victims, status)
-    names = server.super_sql("pg", server.primary("pg"), "SHOW synchronous_standby_names")
-    tap.check("commits wait for the one that stays", names == f'ANY 1 ("{server.standbys("pg")[0]}")', names)
+    wanted = f'ANY 1 ("{server.standbys("pg")[0]}")'
+    names = wait_names(server, [])
+    tap.becomes("commits wait for the one that stays", lambda: wait_names(server, []) == wanted, lambda: f"{names}, not {wanted}")
     live.until(lambda: server.super_sql("pg", server.primary("pg"), "SELECT count(*) FROM pg_replication_slots") == "1",
                "the slot of the one that went is gone")
     acknowledged, missing = writer.verify()
