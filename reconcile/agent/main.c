@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * postgres-agent: options, detaching, locks, threads, signals. The main thread is the process 1 of its container: it
+ * postgres-agent: detaching, locks, threads, signals. The main thread is the process 1 of its container: it
  * reaps what is orphaned to it. Children of other threads are theirs to wait for, so it looks at its own only.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +24,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "options.h"
 #include "json/json_parse.h"
 
 #define COMMANDS_MAX 64
@@ -32,16 +32,7 @@
 #define TASKS_MAX 8
 #define CONFIG_MAX_BYTES (4u << 20)
 
-/* ---- options and detaching ------------------------------------------------------------------------------------- */
-
-static void usage(FILE *to)
-{
-    (void)fprintf(to, "usage: postgres-agent --data-dir DIR [--foreground]\n"
-                      "Runs one PostgreSQL instance for the leader of its cluster (see agent.json in DIR).\n"
-                      "  --data-dir DIR   the instance's folder\n"
-                      "  --foreground     stay attached; else return once it listens\n"
-                      "  --version, --help\n");
-}
+/* ---- detaching ------------------------------------------------------------------------------------------------- */
 
 /* The caller's process: waits for "ok" or a reason from the detached one. */
 static NORETURN void wait_for_child(int fd)
@@ -316,28 +307,13 @@ static int run(const char *dir, bool foreground)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = { { "data-dir", required_argument, NULL, 'd' },
-                                             { "foreground", no_argument, NULL, 'f' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { "version", no_argument, NULL, 'v' },
-                                             { NULL, 0, NULL, 0 } };
-    const char *dir = NULL;
-    bool foreground = false;
-    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        switch (c) {
-        case 'd': dir = optarg; break;
-        case 'f': foreground = true; break;
-        case 'h': usage(stdout); return 0;
-        case 'v': (void)printf("postgres-agent %s\n", PROJECT_VERSION); return 0;
-        default: usage(stderr); return 2;
-        }
-    }
-    if (!dir || optind != argc) {
-        usage(stderr);
-        return 2;
-    }
+    (void)argc;
+    struct arena *a = arena_new();
+    struct agent_options options;
+    agent_options_parse(a, argv, &options);
     /* Not exit(): a task thread may be in the middle of something. */
-    int code = run(dir, foreground);
+    int code = run(options.data_dir, options.is_foreground);
     (void)fflush(NULL);
+    arena_free(a);
     _exit(code);
 }
