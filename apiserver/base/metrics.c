@@ -36,15 +36,8 @@ struct metric_state {
     struct map *by_labels;
 };
 
-struct hook {
-    struct hook *next;
-    void (*fn)(void *self);
-    void *self;
-};
-
 static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct metric_state *registry; /* by name */
-static struct hook *hooks;            /* latest first; a hook never changes or goes */
 
 static struct metric_state *state_of(struct metric *m)
 {
@@ -181,16 +174,6 @@ void metric_observe(struct metric_cell *c, double value)
         continue;
 }
 
-void metrics_on_scrape(void (*fn)(void *self), void *self)
-{
-    struct hook *h = mem_new_of(struct hook);
-    *h = (struct hook) { .fn = fn, .self = self };
-    pthread_mutex_lock(&registry_mutex);
-    h->next = hooks;
-    hooks = h;
-    pthread_mutex_unlock(&registry_mutex);
-}
-
 /* The shortest text that reads back as the same number. */
 static void add_double(struct strbuf *out, double value)
 {
@@ -273,11 +256,6 @@ static void write_metric(struct strbuf *out, struct metric_state *state)
 
 void metrics_write(struct strbuf *out)
 {
-    pthread_mutex_lock(&registry_mutex);
-    const struct hook *hook = hooks;
-    pthread_mutex_unlock(&registry_mutex);
-    for (; hook; hook = hook->next)
-        hook->fn(hook->self);
     /* States never go, but one may be put in between while we walk: so a copy of the list. */
     size_t count = 0;
     pthread_mutex_lock(&registry_mutex);

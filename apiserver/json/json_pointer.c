@@ -57,19 +57,3 @@ bool json__path_index(str token, size_t count, size_t *ret)
     *ret = (size_t)n;
     return true;
 }
-
-const struct json *json_pointer(struct arena *a, const struct json *root, str pointer)
-{
-    struct json__path path;
-    if (!json__path_parse(a, pointer, &path) || path.is_too_deep)
-        return NULL;
-    const struct json *v = root;
-    for (size_t i = 0; v && i < path.count; i++) {
-        size_t at;
-        if (json_is(v, JSON_ARRAY))
-            v = json__path_index(path.tokens[i], v->count, &at) ? v->items[at] : NULL;
-        else
-            v = json_get(v, path.tokens[i]);
-    }
-    return v;
-}

@@ -119,14 +119,6 @@ bool quantity_to_int(str s, int64_t *ret_value)
 
 static const char *const units[] = { "", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei" };
 
-str quantity_from_bytes(struct arena *a, int64_t bytes)
-{
-    size_t unit = 0;
-    for (; bytes && bytes % KIB == 0; bytes /= KIB)
-        unit++;
-    return arena_printf(a, "%lld%s", (long long)bytes, units[unit]);
-}
-
 str quantity_for_people(struct arena *a, int64_t bytes)
 {
     double n = (double)bytes;

@@ -17,8 +17,6 @@
 DEFINE_CLEANUP(BIO *, BIO_free_all, pki__bio_freep);
 DEFINE_CLEANUP(X509 *, X509_free, pki__x509_freep);
 DEFINE_CLEANUP(EVP_PKEY *, EVP_PKEY_free, pki__key_freep);
-DEFINE_CLEANUP(X509_STORE *, X509_STORE_free, pki__store_freep);
-DEFINE_CLEANUP(X509_STORE_CTX *, X509_STORE_CTX_free, pki__store_ctx_freep);
 DEFINE_CLEANUP(GENERAL_NAMES *, GENERAL_NAMES_free, pki__names_freep);
 
 /* "<what>: <reason of OpenSSL>"; empties OpenSSL's error queue. */

@@ -170,20 +170,6 @@ int pki_parse(struct arena *a, str pem, struct pki_certificate *ret, struct erro
     return 0;
 }
 
-int pki_count(str pem, size_t *ret_count, struct error *err)
-{
-    CLEANUP(pki__bio_freep) BIO *bio = pki__open(pem);
-    size_t count = 0;
-    for (X509 *c; bio && (c = PEM_read_bio_X509(bio, NULL, no_password, NULL)) != NULL; count++)
-        X509_free(c);
-    bool is_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-    if (count == 0 || !is_end)
-        return pki__fail(err, ERRC_INVALID, "certificates");
-    ERR_clear_error();
-    *ret_count = count;
-    return 0;
-}
-
 int pki_check_pair(str certificate_pem, str private_key_pem, struct error *err)
 {
     CLEANUP(pki__x509_freep) X509 *certificate = pki__read_certificate(certificate_pem, err);
@@ -197,36 +183,6 @@ int pki_check_pair(str certificate_pem, str private_key_pem, struct error *err)
         return error_set(err, ERRC_INVALID, "private key: does not belong to the certificate");
     }
     return 0;
-}
-
-static int load_cas(X509_STORE *store, str pem, struct error *err)
-{
-    CLEANUP(pki__bio_freep) BIO *bio = pki__open(pem);
-    size_t count = 0;
-    for (X509 *c; bio && (c = PEM_read_bio_X509(bio, NULL, no_password, NULL)) != NULL; count++) {
-        X509_STORE_add_cert(store, c);
-        X509_free(c);
-    }
-    return count ? 0 : pki__fail(err, ERRC_INVALID, "certificates of the CA");
-}
-
-int pki_check_issued_by(str certificate_pem, str cas_pem, struct error *err)
-{
-    CLEANUP(pki__x509_freep) X509 *certificate = pki__read_certificate(certificate_pem, err);
-    if (!certificate)
-        return ERRC_INVALID;
-    CLEANUP(pki__store_freep) X509_STORE *store = X509_STORE_new();
-    CLEANUP(pki__store_ctx_freep) X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-    int r = load_cas(store, cas_pem, err);
-    if (r < 0)
-        return r;
-    if (X509_STORE_CTX_init(ctx, store, certificate, NULL) != 1)
-        return pki__fail(err, ERRC_INTERNAL, "certificate");
-    if (X509_verify_cert(ctx) != 1)
-        r = error_set(err, ERRC_DENIED, "certificate: %s",
-                      X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
-    ERR_clear_error();
-    return r;
 }
 
 /* RFC 6125 6.4.3: `*` stands for the whole leftmost label and nothing else. */

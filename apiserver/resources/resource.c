@@ -26,16 +26,6 @@ str resource_key(struct arena *a, const struct resource *r, str ns, str name)
     return str_of(text, (size_t)(p - text));
 }
 
-const struct resource *resource_find(const struct resource_registry *reg, str group, str version, str plural)
-{
-    for (size_t i = 0; i < reg->count; i++) {
-        const struct resource *r = reg->resources[i];
-        if (str_eq(r->plural, plural) && str_eq(r->group, group) && str_eq(r->version, version))
-            return r;
-    }
-    return NULL;
-}
-
 void kind_check_immutable(struct field_errors *errors, str field, const struct json *value, const struct json *old)
 {
     const struct json *now = value ? value : &json_null_value;

@@ -108,7 +108,5 @@ struct resource_registry {
     const struct resource *const *resources;
     size_t count;
 };
-/* By group and plural; NULL when unknown. */
-const struct resource *resource_find(const struct resource_registry *reg, str group, str version, str plural);
 
 #endif

@@ -45,9 +45,6 @@ int64_t metric_value(const struct metric_cell *c);
 /* Histograms only. */
 void metric_observe(struct metric_cell *c, double value);
 
-/* Called at each scrape before writing, to set gauges that are measured on demand. */
-void metrics_on_scrape(void (*fn)(void *self), void *self);
-
 void metrics_write(struct strbuf *out);
 
 #endif

@@ -19,7 +19,4 @@ int json_patch_apply(struct arena *a, const struct json *target, const struct js
 
 const struct json *json_merge_patch(struct arena *a, const struct json *target, const struct json *patch);
 
-/* RFC 6901; NULL when the path does not exist or is malformed. */
-const struct json *json_pointer(struct arena *a, const struct json *root, str pointer);
-
 #endif

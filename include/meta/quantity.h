@@ -9,8 +9,7 @@
 /* The value rounded up to a whole number; false when malformed or beyond int64. */
 bool quantity_to_int(str s, int64_t *ret_value);
 bool quantity_is_valid(str s);
-/* Bytes in the largest binary unit that divides them: 1073741824 → "1Gi"; and rounded for people: "1.2 GiB". */
-str quantity_from_bytes(struct arena *a, int64_t bytes);
+/* Bytes in a binary unit, rounded: "1.2 GiB". */
 str quantity_for_people(struct arena *a, int64_t bytes);
 
 #endif

@@ -66,13 +66,9 @@ struct pki_certificate {
 
 /* The first certificate of the text. ERRC_INVALID when there is none, or when a name contains a NUL. */
 int pki_parse(struct arena *a, str pem, struct pki_certificate *ret, struct error *err) MUST_USE;
-/* How many certificates the text holds; ERRC_INVALID when there is none or one is broken. */
-int pki_count(str pem, size_t *ret_count, struct error *err) MUST_USE;
 
 /* ERRC_INVALID unless the key belongs to the first certificate. */
 int pki_check_pair(str certificate_pem, str private_key_pem, struct error *err) MUST_USE;
-/* ERRC_DENIED unless the first certificate was signed by a CA of the set and is valid now. */
-int pki_check_issued_by(str certificate_pem, str cas_pem, struct error *err) MUST_USE;
 
 /* True when the certificate names that host: an IP address or a DNS name, wildcards respected (RFC 6125). */
 bool pki_certificate_covers(const struct pki_certificate *certificate, str host);

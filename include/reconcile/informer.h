@@ -21,9 +21,7 @@ int informer_start(struct kube_client *client, str collection_path, informer_fn 
 /* The first list is in. */
 bool informer_has_synced(struct informer *inf);
 int informer_wait_synced(struct informer *inf, int64_t deadline_ns, struct error *err) MUST_USE;
-/* NULL when absent. Trees live in the arena. */
-const struct json *informer_get(struct informer *inf, struct arena *a, str ns, str name);
-/* Objects of the namespace (empty: all), in no order. Returns how many. */
+/* Objects of the namespace (empty: all), in no order; the trees live in the arena. Returns how many. */
 size_t informer_list(struct informer *inf, struct arena *a, str ns, const struct json ***ret_objects);
 /* No callback runs after it returned. NULL is allowed. */
 void informer_stop(struct informer *inf);

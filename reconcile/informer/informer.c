@@ -263,20 +263,6 @@ int informer_wait_synced(struct informer *inf, int64_t deadline_ns, struct error
     return synced ? 0 : error_set(err, ERRC_TIMEOUT, "%s was not listed in time", inf->path);
 }
 
-const struct json *informer_get(struct informer *inf, struct arena *a, str ns, str name)
-{
-    str key = arena_printf(a, "%.*s/%.*s", STR_ARG(ns), STR_ARG(name));
-    pthread_mutex_lock(&inf->lock);
-    CLEANUP(blob_unrefp) struct blob *b = map_get(inf->objects, key);
-    if (b)
-        blob_ref(b);
-    pthread_mutex_unlock(&inf->lock);
-    const struct json *object = NULL;
-    if (b && json_parse(a, blob_str(b), NULL, &object, NULL) < 0)
-        return NULL;
-    return object;
-}
-
 size_t informer_list(struct informer *inf, struct arena *a, str ns, const struct json ***ret_objects)
 {
     pthread_mutex_lock(&inf->lock);

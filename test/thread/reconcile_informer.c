@@ -76,7 +76,6 @@ static void read_all(void)
         const struct json **list;
         size_t count = informer_list(inf, a, S("n"), &list);
         CHECK(count <= WRITERS * NAMES);
-        (void)informer_get(inf, a, S("n"), S("aa"));
     }
 }
 

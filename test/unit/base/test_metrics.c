@@ -113,17 +113,6 @@ Test(metrics, metrics_stand_in_the_order_of_their_names)
     cr_assert(first == 0 && first < second && second < third);
 }
 
-static void set_depth(void *self)
-{
-    metric_set(metric_only(self), 42);
-}
-
-Test(metrics, hooks_run_before_a_page_is_written)
-{
-    metrics_on_scrape(set_depth, &depth);
-    CHECK_PAGE("# HELP test_depth Depth.\n# TYPE test_depth gauge\ntest_depth 42\n");
-}
-
 Test(metrics, label_sets_beyond_the_limit_share_one_cell)
 {
     char value[32];

@@ -154,31 +154,27 @@ Test(quantity, malformed_and_too_big_ones_are_refused)
     }
 }
 
-Test(quantity, bytes_are_written_for_machines_and_people)
+Test(quantity, bytes_are_written_for_people)
 {
     static const struct {
         int64_t bytes;
-        const char *exact, *people;
+        const char *people;
     } table[] = {
-        { 0, "0", "0 B" },
-        { 1, "1", "1 B" },
-        { 1023, "1023", "1023 B" },
-        { 1024, "1Ki", "1.0 KiB" },
-        { 1500, "1500", "1.5 KiB" },
-        { 1048575, "1048575", "1.0 MiB" },
-        { 1073741824, "1Gi", "1.0 GiB" },
-        { 1610612736, "1536Mi", "1.5 GiB" },
-        { -2048, "-2Ki", "-2.0 KiB" },
-        { INT64_MAX, "9223372036854775807", "8.0 EiB" },
-        { INT64_MIN, "-8Ei", "-8.0 EiB" },
+        { 0, "0 B" },
+        { 1, "1 B" },
+        { 1023, "1023 B" },
+        { 1024, "1.0 KiB" },
+        { 1500, "1.5 KiB" },
+        { 1048575, "1.0 MiB" },
+        { 1073741824, "1.0 GiB" },
+        { 1610612736, "1.5 GiB" },
+        { -2048, "-2.0 KiB" },
+        { INT64_MAX, "8.0 EiB" },
+        { INT64_MIN, "-8.0 EiB" },
     };
     ARENA_AUTO(a);
-    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        int64_t back = 0;
-        expect_str(quantity_from_bytes(a, table[i].bytes), table[i].exact);
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
         expect_str(quantity_for_people(a, table[i].bytes), table[i].people);
-        cr_expect(quantity_to_int(quantity_from_bytes(a, table[i].bytes), &back) && back == table[i].bytes);
-    }
 }
 
 #define SECOND INT64_C(1000000000)

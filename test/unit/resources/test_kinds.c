@@ -7,6 +7,15 @@
 #include "base/fs.h"
 #include "resources_test.h"
 
+/* NULL when there is none. */
+static const struct resource *find(const struct resource_registry *reg, str group, str plural)
+{
+    for (size_t i = 0; i < reg->count; i++)
+        if (str_eq(reg->resources[i]->plural, plural) && str_eq(reg->resources[i]->group, group))
+            return reg->resources[i];
+    return NULL;
+}
+
 Test(kinds, load_with_names_columns_and_verbs)
 {
     ARENA_AUTO(a);
@@ -20,15 +29,14 @@ Test(kinds, load_with_names_columns_and_verbs)
         for (size_t c = 0; c < r->column_count; c++)
             cr_expect_neq(r->columns[c].path == NULL, r->columns[c].cell == NULL);
     }
-    const struct resource *r = resource_find(&reg, S("postgres.example.io"), S("v1"), S("postgresclusters"));
+    const struct resource *r = find(&reg, S("postgres.example.io"), S("postgresclusters"));
     cr_assert_not_null(r);
     cr_assert_eq(r->verbs, VERBS_ALL);
     cr_assert_eq(r->action_count, 4);
     cr_assert_str_eq(r->scale_spec_path, "spec.instances");
     cr_assert(r->has_status && r->is_namespaced);
-    cr_assert_null(resource_find(&reg, S("postgres.example.io"), S("v2"), S("postgresclusters")));
-    cr_assert_null(resource_find(&reg, S(""), S("v1"), S("pods")));
-    const struct resource *instances = resource_find(&reg, S("postgres.example.io"), S("v1"), S("postgresinstances"));
+    cr_assert_null(find(&reg, S(""), S("pods")));
+    const struct resource *instances = find(&reg, S("postgres.example.io"), S("postgresinstances"));
     cr_assert(instances->is_virtual && instances->verbs == VERBS_READ);
 }
 
@@ -62,8 +70,8 @@ Test(kinds, have_keys_that_nest_by_resource_and_namespace)
 {
     ARENA_AUTO(a);
     struct resource_registry reg = must_load(a);
-    const struct resource *pgc = resource_find(&reg, S("postgres.example.io"), S("v1"), S("postgresclusters"));
-    const struct resource *ns = resource_find(&reg, S(""), S("v1"), S("namespaces"));
+    const struct resource *pgc = find(&reg, S("postgres.example.io"), S("postgresclusters"));
+    const struct resource *ns = find(&reg, S(""), S("namespaces"));
     cr_assert(str_eq_z(resource_key(a, pgc, S("n"), S("x")), "/postgres.example.io/postgresclusters/n/x"));
     cr_assert(str_eq_z(resource_key(a, pgc, S("n"), S("")), "/postgres.example.io/postgresclusters/n/"));
     cr_assert(str_eq_z(resource_key(a, pgc, S(""), S("")), "/postgres.example.io/postgresclusters/"));
