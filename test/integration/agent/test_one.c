@@ -208,8 +208,8 @@ Test(agent_one, only_the_leader_commands_and_lower_terms_are_refused, .timeout =
     struct error err = { 0 };
     const struct pki_request request = { .common_name = S("pg-2"), .is_client = true };
     CHECK_OK(pki_issue(a, &b.ca, &request, &b.leader, &err), err);
-    cr_expect(instance_command(i, "/v1/shutdown", JSON_OBJECT_OF(a, JSON_MEMBER("term", json_int(a, 1))), &answer) ==
-              403);
+    int code = instance_command(i, "/v1/shutdown", JSON_OBJECT_OF(a, JSON_MEMBER("term", json_int(a, 1))), &answer);
+    cr_expect(code == 403, "answered with %d", code);
     /* Another CA with the right name. */
     struct pki_pair rogue;
     CHECK_OK(pki_make_ca(a, S("rogue"), 0, &rogue, &err), err);
