@@ -131,6 +131,7 @@ check "a program that ends too early counts as a failure" report '2 passed, 1 fa
 check "a program that times out counts as a failure" report '2 passed, 1 failed' 1 $'a 2\nb 1' "$tap" "$late"
 check "too few tests count as a failure" report '3 passed, 1 failed' 1 $'a 3\nb 1' "$tap" "$plain"
 check "skipped tests are told, and are not too few" report '1 passed, 0 failed, 1 skipped' 0 $'a 2\nb 1' "$skips" "$skipped"
+check "what a filter left out did not run" report '2 passed, 1 failed' 1 $'a 2\nb 1' "${skips/why/test was skipped}" "$plain"
 check "a program that did not run counts as a failure" report '2 passed, 1 failed' 1 $'a 2\nb 1' "$tap"
 check "an unlisted program counts as a failure" report '3 passed, 1 failed' 1 'a 2' "$tap" "$plain"
 check "a failed program is told by its failed subtests and the end of its stderr" told \
