@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who lost its place or its data comes back: by pg_rewind, by a fresh copy, never by initdb."""
 import os
+import shutil
 import time
 
 import local
