@@ -87,7 +87,7 @@ def hung(tap, server):
     code = server.stop(10)
     tap.check("a request that never ends does not hold the stop up for ever", code == 0, code)
     connection.close()
-    server.start()
+    server.start(DELAY)
     tap.check("it left nothing", server.call("GET", CLUSTERS + "/never").status == 404)
 
 
