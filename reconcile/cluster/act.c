@@ -86,6 +86,12 @@ static int create_placed(struct cluster_runtime *c, struct arena *a, struct clus
     r.primary = r.old = r.instances[0].name;
     r.members = &r.instances[0].name;
     r.member_count = 1;
+    /* Nothing was acknowledged yet, and without standbys nothing will be. */
+    struct record_sync sync = { .term = r.term, .primary = r.primary, .wait = v->spec.sync_number };
+    if (v->spec.is_sync_required && sync.wait > 0) {
+        r.sync = &sync;
+        r.sync_count = 1;
+    }
     int result = record__save(c->manager, a, &r, err);
     if (result == 0)
         log_info("cluster created", LOG_Z("cluster", c->key), LOG_INT("instances", v->spec.instances));

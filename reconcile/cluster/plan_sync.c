@@ -145,6 +145,16 @@ static bool newest_set_confirmed(const struct cluster_view *v, const struct inst
     return confirmed >= s->wait;
 }
 
+/* How many entries besides the newest ask anybody to confirm. One that asks nobody only says that not all is covered.
+ */
+static size_t older_sets(const struct record *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; i + 1 < r->sync_count; i++)
+        n += r->sync[i].wait > 0;
+    return n;
+}
+
 void plan__sync(struct arena *a, const struct cluster_view *v, struct plan *p)
 {
     const struct instance_view *primary = view_primary(v);
@@ -160,9 +170,10 @@ void plan__sync(struct arena *a, const struct cluster_view *v, struct plan *p)
     }
     /* One change at a time: the one before must be confirmed first. A record without entries has nothing to wait for.
      */
-    if (r->sync_count == 1)
+    bool may_change = older_sets(r) == 0;
+    if (newest && may_change)
         next = next_sync(a, newest, &wanted);
-    if (is_new && (r->sync_count < 2 || relief_sync(a, r, &wanted, &next))) {
+    if (is_new && (may_change || relief_sync(a, r, &wanted, &next))) {
         struct step *s = plan__add(p, STEP_SET_SYNC, S(""));
         if (s)
             s->sync = next;

@@ -268,8 +268,10 @@ static bool asks_the_same(const struct record_sync *x, const struct record_sync 
 
 void record_push_sync(struct arena *a, struct record *r, struct record_sync entry)
 {
-    struct record_sync *list = arena_array_of(a, struct record_sync, r->sync_count + 1);
+    struct record_sync *list = arena_array_of(a, struct record_sync, r->sync_count + 2);
     size_t n = 0;
+    if (r->sync_count == 0 && entry.wait > 0)
+        list[n++] = (struct record_sync) { .term = entry.term, .primary = entry.primary };
     for (size_t i = 0; i < r->sync_count; i++)
         if (!asks_the_same(&r->sync[i], &entry))
             list[n++] = r->sync[i];

@@ -93,7 +93,11 @@ void record_set_removing(struct arena *a, struct record *r, str name, bool is_re
 /* Both raise version. */
 void record_add_member(struct arena *a, struct record *r, str name);
 void record_remove_member(struct arena *a, struct record *r, str name);
-/* Becomes the newest. An older one that asks the same (of whatever term) goes: changes in a row add no end of them. */
+/*
+ * Becomes the newest. An older one that asks the same (of whatever term) goes: changes in a row add no end of them. The
+ * first one of all comes behind one that asks nobody, since what was acknowledged before may be nowhere else: that goes
+ * when the set has confirmed that it has it all (26).
+ */
 void record_push_sync(struct arena *a, struct record *r, struct record_sync entry);
 /* Keeps only the newest entry (26). */
 void record_forget_old_sync(struct arena *a, struct record *r);

@@ -624,6 +624,39 @@ Test(sync, names_come_before_the_number_changes_and_go_after_it)
     bed_end(&b);
 }
 
+Test(sync, the_first_set_covers_nothing_until_it_has_what_was_acknowledged_before)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    static const str two[] = { S_INIT("pg-2") };
+    record_push_sync(b.a, &b.v.record, sync_of(two, 1, 1));
+    cr_assert_eq(b.v.record.sync_count, 2);
+    cr_assert_eq(b.v.record.sync[0].wait, 0, "commits from before may be on the primary alone");
+    /* Its only standby is gone before it confirmed: another one may come, since nothing counts on the set yet. */
+    b.v.spec.is_sync_required = true;
+    const struct record_sync *next = next_of(&b, b.v.record.sync, 2, 1, false);
+    cr_assert_not_null(next);
+    cr_assert_eq(next->set_count, 2);
+    b.v.record.sync_count = 0;
+    record_push_sync(b.a, &b.v.record, (struct record_sync) { .term = 3, .primary = S("pg-1") });
+    cr_assert_eq(b.v.record.sync_count, 1, "asynchronous stays so");
+    bed_end(&b);
+}
+
+/* `required` with the primary alone: nothing is acknowledged, and the first standby is taken in. */
+Test(sync, a_set_that_nobody_can_fulfil_is_no_change_to_wait_for)
+{
+    struct bed b;
+    bed_make(&b, 2);
+    b.v.spec.is_sync_required = true;
+    struct record_sync entries[] = { sync_of(NULL, 0, 0), sync_of(NULL, 0, 1) };
+    const struct record_sync *next = next_of(&b, entries, 2, 1, true);
+    cr_assert_not_null(next, "it will never be confirmed");
+    cr_assert_eq(next->set_count, 1);
+    cr_assert_eq(next->wait, 1);
+    bed_end(&b);
+}
+
 Test(sync, change_waits_for_the_one_before_but_relief_does_not)
 {
     struct bed b;
@@ -659,7 +692,7 @@ Test(sync, the_same_set_is_kept_once_however_often_the_primary_changes)
         s.primary = term % 2 ? S("pg-1") : S("pg-2");
         record_push_sync(b.a, &b.v.record, s);
     }
-    cr_assert_eq(b.v.record.sync_count, 2);
-    cr_assert_eq(b.v.record.sync[1].term, 199);
+    cr_assert_eq(b.v.record.sync_count, 3, "both, behind the one of before the first");
+    cr_assert_eq(b.v.record.sync[2].term, 199);
     bed_end(&b);
 }
