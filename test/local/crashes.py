@@ -44,7 +44,8 @@ def test(tap, server):
     live.until(has_another_agent, "another agent", 30)
     tap.check("it has another agent", has_another_agent())
 
-    # Now it is another one's turn.
+    # Now it is another one's turn: refused while nobody has everything, so the standbys are back first.
+    server.wait_ready("pg")
     answer = server.action("pg", "switchover")
     tap.check("a switchover works between crashes", answer.status == 200, answer)
     server.wait_ready("pg")

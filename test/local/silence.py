@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Silence is no proof of death: a condition and 409, only `force` goes on; unsafe actions are refused; a new server program
 restarts nothing; `describe` has the story."""
+import contextlib
 import os
 import shutil
 import signal
@@ -16,9 +17,14 @@ def refused(tap, answer, what, *words):
 
 
 def signal_all(server, instances, number):
+    """Those too that begin while others are signalled; some have ended by then."""
     for instance in instances:
-        for pid in server.processes_of("pg", instance):
-            os.kill(pid, number)
+        seen = set()
+        while new := set(server.processes_of("pg", instance)) - seen:
+            for pid in new:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            seen |= new
 
 
 def check_no_candidate(tap, server):
