@@ -44,6 +44,15 @@ struct intake {
 
 enum verdict { FRAME_PASSES, FRAME_IS_LAST, FRAME_IS_DROPPED, FRAME_IS_UNKNOWN };
 
+/* Without a constructor's zeros for all of `arriving`: made for each read. */
+static void intake_begin(struct intake *in, struct conn *c, h2o_http2_conn_t *http2)
+{
+    in->conn = c;
+    in->http2 = http2;
+    in->input = c->socket->input;
+    in->count = 0;
+}
+
 /* NULL: more streams than there can be. */
 static struct arriving *arriving_of(struct intake *in, uint32_t stream)
 {
@@ -144,10 +153,7 @@ static void on_read(h2o_socket_t *socket, const char *err)
     struct conn *c = http__conn_of(socket);
     if (!err && socket->input->size > 0) {
         struct intake in;
-        in.conn = c;
-        in.http2 = socket->data;
-        in.input = socket->input;
-        in.count = 0;
+        intake_begin(&in, c, socket->data);
         give_window_back(c, in.http2, sieve(&in));
     }
     c->http2_read(socket, err);
@@ -156,10 +162,7 @@ static void on_read(h2o_socket_t *socket, const char *err)
 void http__sieve_first(struct conn *c)
 {
     struct intake in;
-    in.conn = c;
-    in.http2 = NULL;
-    in.input = c->socket->input;
-    in.count = 0;
+    intake_begin(&in, c, NULL);
     if (in.input->size > 0)
         (void)sieve(&in);
 }

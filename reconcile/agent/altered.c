@@ -57,9 +57,14 @@ int altered_clean(struct agent *ag, struct error *err)
     CLEANUP(arena_freep) struct arena *a = arena_new();
     const char *path = arena_printf(a, "%s/postgresql.auto.conf", ag->path.pgdata).ptr;
     str file, taken;
-    /* One that is absent or cannot be read is PostgreSQL's to tell. */
-    if (fs_read(a, path, AUTO_MAX_BYTES, &file, NULL) != 0)
+    struct error why;
+    int r = fs_read(a, path, AUTO_MAX_BYTES, &file, &why);
+    if (r != 0) {
+        /* The prober undoes it later, if PostgreSQL can start with it. */
+        if (r != ERRC_NOT_FOUND)
+            log_warn("not looked for ALTER SYSTEM of what the agent sets", LOG_ERROR(&why));
         return 0;
+    }
     str kept = altered_without_own(a, file, written_text(ag, a), &taken);
     if (taken.len == 0)
         return 0;

@@ -21,6 +21,8 @@
 #define READY_POLL_MS 3
 #define STUCK_MS 20000 /* a source that is there gives the WAL within seconds */
 #define STUCK_LOOK_MS 1000
+#define WAITING "startup waiting for "
+#define WAL_NAME_LEN 24
 #define IMMEDIATE_PATIENCE_MS 3000
 #define KILL_PATIENCE_MS 10000
 #define PID_FILE_STATUS_LINE 8
@@ -119,12 +121,12 @@ static str wanted_segment(struct agent *ag, struct arena *a)
     if (fs_read(a, list, 65536, &children, NULL) != 0)
         return S("");
     for (str rest = children, pid; str_next_field(&rest, ' ', &pid);) {
-        ptrdiff_t at;
         if (pid.len == 0 ||
             fs_read(a, arena_printf(a, "/proc/%.*s/cmdline", STR_ARG(pid)).ptr, 4096, &title, NULL) != 0)
             continue;
-        if ((at = str_find(title, S("startup waiting for "))) >= 0)
-            return str_of(arena_printf(a, "%.*s", STR_ARG(str_from_offset(title, (size_t)at + 20))).ptr, 24);
+        ptrdiff_t at = str_find(title, S(WAITING));
+        if (at >= 0)
+            return str_first(str_from_offset(title, (size_t)at + strlen(WAITING)), WAL_NAME_LEN);
     }
     return S("");
 }

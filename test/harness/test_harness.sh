@@ -22,11 +22,11 @@ leaves_nothing() { # a child that outlives the server ends with the test
   [[ -n $folder && ! -e $folder ]] && ! grep -qF "$folder" /proc/[0-9]*/cmdline 2>/dev/null
 }
 dies_with_it() { # kill -9 of the test itself
-  local folder
+  local folder result=0
   # shellcheck disable=SC2016
   folder=$(bash -c '. "$1/server.sh"; SERVER=$1/fake-server; harness_begin; server_start --child; echo "$WORK"; kill -KILL $$' \
-    bash "$HARNESS") || true
-  wait_until 10 test ! -e "$folder" && ! grep -qF "$folder" /proc/[0-9]*/cmdline 2>/dev/null
+    bash "$HARNESS") || result=$?
+  [[ -n $folder && $result == 137 ]] && wait_until 10 test ! -e "$folder" && ! grep -qF "$folder" /proc/[0-9]*/cmdline 2>/dev/null
 }
 kubectl_is_wrapped() {
   [[ $(k get pgc) == "--kubeconfig $SERVER_DIR/admin.kubeconfig --cache-dir $WORK/cache get pgc" ]]
@@ -56,21 +56,21 @@ report() { # EXPECTED EXIT MINIMUMS JSON…
   [[ "$actual/$result" == "$1/$2" ]] || { echo "$actual/$result"; cat "$WORK/complaints"; return 1; }
 }
 told() { # JSON EXPECTED: a program fails, and what is told of it is exactly this
-  local actual
+  local actual result=0
   printf '%s\n' 'a 1' >"$WORK/minimums"
   printf '%s\n' "$1" >"$WORK/log.json"
-  actual=$(python3 "$HARNESS/report.py" --whole "$WORK/minimums" "$WORK/log.json" 2>&1 >/dev/null) || true
-  [[ $actual == "$2" ]] || { echo "$actual"; return 1; }
+  actual=$(python3 "$HARNESS/report.py" --whole "$WORK/minimums" "$WORK/log.json" 2>&1 >/dev/null) || result=$?
+  [[ $actual == "$2" && $result == 1 ]] || { echo "$actual"; return 1; }
 }
 story_is_short() { # whatever a program prints
-  local actual
+  local actual result=0
   python3 - >"$WORK/log.json" <<'END'
 import json
 out = "TAP version 13\n" + "".join(f"not ok {i}\n# {'x' * 1000}\n" for i in range(1000))
 print(json.dumps({"name": "p / a", "result": "ERROR", "stdout": out, "stderr": "last\033[31m\n" * 1000}))
 END
-  actual=$(python3 "$HARNESS/report.py" --part "$WORK/minimums" "$WORK/log.json" 2>&1 >/dev/null) || true
-  [[ $(wc -l <<<"$actual") == 61 && $(wc -L <<<"$actual") -le 320 && $actual == *'stderr: last [31m'* && $actual == *' more lines]'* ]] ||
+  actual=$(python3 "$HARNESS/report.py" --part "$WORK/minimums" "$WORK/log.json" 2>&1 >/dev/null) || result=$?
+  [[ $result == 1 && $(wc -l <<<"$actual") == 61 && $(wc -L <<<"$actual") -le 320 && $actual == *'stderr: last [31m'* && $actual == *' more lines]'* ]] ||
     { echo "$actual"; return 1; }
 }
 # ci TEXT…: .ci/run over a ./dev that does these lines of shell for its command ($1); its output in $WORK/ci.out

@@ -60,21 +60,28 @@ static int free_port(const char *host)
     return ntohs(at.sin_port);
 }
 
-static void write_bootstrap(struct instance *i)
+struct pki_pair instance_identity(const struct instance *i)
 {
-    struct bed *b = i->bed;
-    struct arena *a = b->arena;
     struct error err = { 0 };
+    struct pki_pair pair;
     str names[] = { str_from(i->name) }, ips[] = { str_from(i->host) };
-    const struct pki_request request = { .common_name = str_from(i->name),
+    const struct pki_request request = { .common_name = names[0],
                                          .dns_names = names,
                                          .dns_count = 1,
                                          .ip_addresses = ips,
                                          .ip_count = 1,
                                          .is_server = true,
                                          .is_client = true };
-    struct pki_pair pair;
-    CHECK_OK(pki_issue(a, &b->ca, &request, &pair, &err), err);
+    CHECK_OK(pki_issue(i->bed->arena, &i->bed->ca, &request, &pair, &err), err);
+    return pair;
+}
+
+static void write_bootstrap(struct instance *i)
+{
+    struct bed *b = i->bed;
+    struct arena *a = b->arena;
+    struct error err = { 0 };
+    const struct pki_pair pair = instance_identity(i);
     const struct json *v = JSON_OBJECT_OF(
         a, JSON_MEMBER("instance", json_string(a, str_from(i->name))), JSON_MEMBER("cluster", json_string(a, S("pg"))),
         JSON_MEMBER("namespace", json_string(a, S("default"))),

@@ -83,6 +83,9 @@ void instance_wait_rows(struct instance *i, const char *wanted);
 /* What stands in "agent.log" or another file of its folder. */
 str instance_log(struct instance *i, const char *name);
 
+/* A new certificate with its key, as the real leader makes them; of the bed's arena. */
+struct pki_pair instance_identity(const struct instance *i);
+
 /* One command; the answer in the bed's arena. Returns the HTTP code, 0 when there was none. */
 int instance_command(struct instance *i, const char *path, const struct json *body, const struct json **ret);
 struct agent_report instance_prepare(struct instance *i, const char *want);

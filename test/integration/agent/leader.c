@@ -200,17 +200,7 @@ void instance_configure(struct instance *i)
 {
     struct bed *b = i->bed;
     struct arena *a = b->arena;
-    struct error err = { 0 };
-    struct pki_pair pair;
-    str ips[] = { str_from(i->host) }, names[] = { str_from(i->name) };
-    const struct pki_request request = { .common_name = names[0],
-                                         .dns_names = names,
-                                         .dns_count = 1,
-                                         .ip_addresses = ips,
-                                         .ip_count = 1,
-                                         .is_server = true,
-                                         .is_client = true };
-    CHECK_OK(pki_issue(a, &b->ca, &request, &pair, &err), err);
+    const struct pki_pair pair = instance_identity(i);
     struct agent_config c = {
         .protocol = AGENT_PROTOCOL,
         .version = ++i->config_version,
