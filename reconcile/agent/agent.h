@@ -269,6 +269,8 @@ enum follow_verdict follow_check(struct agent *ag, const struct json *source, st
 bool gap_look(struct agent *ag, const struct json *source);
 /* The same for one that waits for WAL before it can serve: pm.wanted. */
 bool gap_look_starting(struct agent *ag, const struct json *source);
+/* Whether a standby has lost its folder pg_wal, up or down: must_copy is set. */
+bool gap_lost_folder(struct agent *ag);
 
 /* history.c: rule 28 */
 bool history_is_comment(str text);

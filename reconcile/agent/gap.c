@@ -5,6 +5,7 @@
  * back), the archive does not have it either, and the standby has not moved while this was looked at several times.
  * Then only a fresh copy helps.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -132,17 +133,6 @@ static bool is_gone_from(struct agent *ag, struct arena *a, const struct json *s
     return true;
 }
 
-/* PostgreSQL goes on without its folder for WAL, and only fails to receive any. */
-static bool has_lost_folder(struct agent *ag, struct arena *a)
-{
-    if (fs_exists(arena_printf(a, "%s/pg_wal", ag->path.pgdata).ptr) || ag->pm.pid == 0)
-        return false;
-    ag->must_copy = true;
-    (void)snprintf(ag->copy_why, sizeof(ag->copy_why), "the folder pg_wal is gone");
-    log_warn("a fresh copy is needed", LOG_Z("why", ag->copy_why));
-    return true;
-}
-
 /* What the archive says has the last word; from then on the data here are given up. */
 static bool give_up(struct agent *ag, struct arena *a, str suffix)
 {
@@ -166,13 +156,24 @@ static void copy_anew(struct agent *ag, str suffix)
     log_warn("a fresh copy is needed", LOG_Z("why", ag->copy_why));
 }
 
+/* PostgreSQL goes on in files that have no name any more, until it needs a new one; without it, it cannot start. */
+bool gap_lost_folder(struct agent *ag)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    if (!ag->durable.has_data || ag->must_copy ||
+        access(arena_printf(a, "%s/pg_wal", ag->path.pgdata).ptr, F_OK) == 0 || errno != ENOENT)
+        return false;
+    ag->must_copy = true;
+    (void)snprintf(ag->copy_why, sizeof(ag->copy_why), "the folder pg_wal is gone");
+    log_warn("a fresh copy is needed", LOG_Z("why", ag->copy_why));
+    return true;
+}
+
 bool gap_look(struct agent *ag, const struct json *source)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
     struct error err;
     ag->gap_text[0] = '\0';
-    if (has_lost_folder(ag, a))
-        return true;
     if (has_moved(ag) || control_refresh(ag, &err) != 0) {
         ag->gap_looks = 0;
         return false;

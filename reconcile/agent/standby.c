@@ -192,6 +192,8 @@ int standby_step(struct agent *ag, int64_t *ret_wait_ms, struct error *err)
         r = postgres_stop(ag, STOP_FAST, STOP_PATIENCE_MS, err);
     if (r == 0)
         r = supervisor_restart(ag, err);
+    if (r == 0 && gap_lost_folder(ag) && ag->pm.pid != 0)
+        r = postgres_stop(ag, STOP_IMMEDIATE, 0, err);
     if (r != 0)
         return r;
     *ret_wait_ms = 0;

@@ -25,19 +25,23 @@ import time
 PROJECT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 PROGRAM = os.environ.get("SERVER", os.path.join(PROJECT, "build", "postgres-apiserver"))
 CLUSTERS = "/apis/postgres.example.io/v1/namespaces/default/postgresclusters"
-TIMEOUT = 30
+TIMEOUT = 90  # only what never comes true takes as long
 READY = re.compile(r'(?:msg)"?[=:] ?"?ready')
 
 
 def until(condition, what, seconds=TIMEOUT):
-    """Waits for a condition that nothing announces; its true value."""
+    """Waits for a condition that nothing announces; its true value. What cannot be asked yet is not true yet."""
     deadline = time.monotonic() + seconds
     while True:
-        value = condition()
+        error = None
+        try:
+            value = condition()
+        except OSError as e:
+            value, error = None, e
         if value:
             return value
         if time.monotonic() > deadline:
-            raise TimeoutError(f"gave up waiting for {what() if callable(what) else what}")
+            raise TimeoutError(f"gave up waiting for {what() if callable(what) else what}") from error
         select.select([], [], [], 0.02)
 
 
@@ -62,8 +66,8 @@ class Tap:
         """A check of what comes true soon, but not at once."""
         try:
             return self.check(sentence, until(condition, sentence, seconds))
-        except TimeoutError:
-            return self.check(sentence, False, explanation() if explanation else f"not within {seconds} s")
+        except TimeoutError as e:
+            return self.check(sentence, False, explanation() if explanation else f"not within {seconds} s", e.__cause__ or "")
 
     def skip(self, sentence, why):
         self.count += 1

@@ -198,3 +198,42 @@ Test(agent_gap, a_standby_that_can_never_start_for_want_of_wal_says_so_and_is_co
     CHECK_HAS(instance_log(s, "agent.log"), "copying from pg-1: nobody has WAL segment");
     bed_close(&b);
 }
+
+/* As one: PostgreSQL at work would put a file into a folder that is being emptied. */
+static void lose_wal_folder(struct bed *b, struct instance *s)
+{
+    cr_assert(rename(arena_printf(b->arena, "%s/pgdata/pg_wal", s->dir).ptr,
+                     arena_printf(b->arena, "%s/pg_wal.away", s->dir).ptr) == 0);
+}
+
+static void expect_copied(struct instance *s, size_t times)
+{
+    instance_wait(s, "a streaming standby", is_streaming_standby, 90000);
+    int64_t deadline_ns = deadline_in_ms(90000);
+    while (count_of(instance_log(s, "agent.log"), "copying from pg-1: the folder pg_wal is gone") < times) {
+        cr_assert(!deadline_has_passed(deadline_ns), "%s", instance_log(s, "agent.log").ptr);
+        (void)poll(NULL, 0, 100);
+    }
+    instance_wait(s, "a streaming standby", is_streaming_standby, 90000);
+}
+
+/* It streams on into files without a name, and would only find out at the end of a segment. */
+Test(agent_gap, a_standby_without_its_wal_folder_is_copied_anew_while_it_streams_and_when_it_is_down, .timeout = 300)
+{
+    struct bed b;
+    bed_open(&b, 2);
+    bed_start(&b);
+    struct instance *p = &b.instances[0], *s = &b.instances[1];
+    (void)instance_app_sql(p, "CREATE TABLE t AS SELECT 1 AS x");
+    instance_wait_rows(s, "1");
+    lose_wal_folder(&b, s);
+    expect_copied(s, 1);
+    instance_kill_all(s);
+    cr_assert(fs_remove_all(arena_printf(b.arena, "%s/pg_wal.away", s->dir).ptr, NULL) == 0);
+    lose_wal_folder(&b, s);
+    instance_relaunch(s);
+    expect_copied(s, 2);
+    (void)instance_app_sql(p, "INSERT INTO t VALUES (2)");
+    instance_wait_rows(s, "2");
+    bed_close(&b);
+}
