@@ -88,6 +88,14 @@ int64_t control_wal_timeline(struct agent *ag, int64_t least);
 
 /* ---- configuration files (conf.c, hba.c) ----------------------------------------------------------------------- */
 
+/* What the data demand of the configuration, so that PostgreSQL starts at all (demands.c). */
+struct data_demands {
+    int64_t slots, logical_slots, prepared;
+};
+struct data_demands demands_read(const char *pgdata);
+/* Before the configuration is written. Worker only. */
+void demands_refresh(struct agent *ag);
+
 /* CONF_STOPPING: a primary about to be stopped; its archiver has nothing to do, or the stop would wait for it. */
 enum conf_role { CONF_PRIMARY, CONF_STOPPING, CONF_STANDBY, CONF_FROZEN };
 
@@ -99,8 +107,11 @@ struct conf_input {
     const struct control *control; /* standbys: floors of the hot-standby limits; may be NULL */
     bool has_os_user;              /* the name below is known: peer authentication */
     str os_user;
+    struct data_demands demands;
     str mark; /* empty: none (loaded.c) */
 };
+/* Which parameters stay above what is wanted because of `demands`, for people; empty: none. */
+str conf_demanded(struct arena *a, const struct conf_input *in);
 int conf_text(struct arena *a, const struct conf_input *in, str *ret, struct error *err) MUST_USE;
 str hba_text(struct arena *a, const struct conf_input *in);
 str ident_text(struct arena *a, const struct conf_input *in);
@@ -247,10 +258,13 @@ int data_sync(struct agent *ag, struct error *err) MUST_USE;
 /* Puts pgdata_new in the place of pgdata, which is no more before it. */
 int data_replace(struct agent *ag, struct error *err) MUST_USE;
 int data_remove(struct agent *ag, const char *path, struct error *err) MUST_USE;
-int roles_ensure(struct agent *ag, struct error *err) MUST_USE; /* roles.c: primary */
-/* Only that of the other instances: repaired where somebody took it, or a right of it, away. */
-int roles_ensure_replica(struct agent *ag, struct error *err) MUST_USE;
-int slots_ensure(struct agent *ag, struct error *err) MUST_USE;  /* slots.c */
+/* roles.c: a session of the primary in which nothing secret is logged and no lock is waited for long. */
+int roles_open(struct agent *ag, struct pg **ret, struct error *err) MUST_USE;
+/* The role of the other instances, repaired where somebody took it, or a right of it, away; with `all` the
+ * application's role and database, too. */
+int roles_ensure(struct agent *ag, struct pg *c, bool all, struct error *err) MUST_USE;
+int slots_ensure(struct agent *ag, struct error *err) MUST_USE; /* slots.c */
+int slots_ensure_in(struct agent *ag, struct pg *c, struct error *err) MUST_USE;
 int slots_advance(struct agent *ag, struct error *err) MUST_USE; /* slots.c: standby */
 /* A rewind begins, with PostgreSQL down: persists usable = false, and what the source has flushed as need (rule 33). */
 int unusable_until_caught_up(struct agent *ag, const struct json *source, struct error *err) MUST_USE;
@@ -328,6 +342,7 @@ struct board {
     char written_mark[20];
     int64_t written_version;
     bool held_limits[CONF_LIMITS];
+    char demanded[240]; /* conf_demanded */
     /* the prober's */
     char loaded_mark[20]; /* empty: not known */
     struct pending pending;
@@ -338,6 +353,8 @@ struct board {
     double lag_seconds;
     char version[32];
     char health_error[240];
+    char not_replicated[900];
+    int64_t prepared;         /* transactions; -1: not known */
     char archive_failing[32]; /* the WAL file that the archiver fails with; empty: it does not */
     int64_t archive_waiting;  /* files that wait for it */
     char archive_words[240];  /* of pgBackRest (logs.c) */
@@ -401,9 +418,12 @@ struct agent {
     bool is_stopping;            /* the agent ends */
     bool is_frozen;              /* the running standby has no source, checked */
     char served_fingerprint[80]; /* of the certificate that the HTTP server got from the configuration */
-    bool is_held;                /* a limit of the standby could not fall yet: conf_held_limits */
-    bool stopped_by_order;       /* prepare(stop) of this term */
-    bool is_failed;              /* phase failed until the leader says something new */
+    struct data_demands demands;
+    int64_t demands_version; /* of the configuration that they were read for */
+    char demands_text[240];  /* what they hold (conf_demanded); empty: nothing */
+    bool is_held;            /* a limit of the standby could not fall yet: conf_held_limits */
+    bool stopped_by_order;   /* prepare(stop) of this term */
+    bool is_failed;          /* phase failed until the leader says something new */
     bool remove_data;
     enum stop_mode shutdown_mode;
     int64_t may_write_term;       /* this incarnation may run writable in that term */

@@ -50,6 +50,8 @@ static void clear_probed(struct board *b)
     b->lag_seconds = 0;
     b->pending = (struct pending) { 0 };
     b->loaded_mark[0] = b->config_error[0] = b->health_error[0] = b->archive_failing[0] = '\0';
+    b->not_replicated[0] = '\0';
+    b->prepared = -1;
     b->replication = NULL;
 }
 
@@ -179,11 +181,13 @@ struct agent_status board_status(struct agent *ag, struct arena *a)
         .restart_primary_first = b->pending.primary_first,
         .restart_standbys_first = b->pending.standbys_first,
         .pending_elsewhere_names = arena_str(a, str_from(b->pending.elsewhere_names)),
-        .config_error = arena_str(a, str_from(b->config_error)),
+        .config_error =
+            arena_printf(a, "%s%s%s", b->demanded, b->demanded[0] && b->config_error[0] ? "; " : "", b->config_error),
         .write_probe_ok = b->write_probe_ok,
         .health_ok = b->health_ok,
         .health_error = arena_str(a, str_from(b->health_error)),
         .archive_error = archive_error(a, b),
+        .not_replicated = arena_str(a, str_from(b->not_replicated)),
         .data_used_bytes = b->data_used_bytes,
         .data_free_bytes = b->data_free_bytes,
         .replication = b->replication,

@@ -18,6 +18,7 @@ const char *const conf_limit_names[CONF_LIMITS] = { "max_connections", "max_work
                                                     "max_prepared_transactions", "max_locks_per_transaction" };
 /* PostgreSQL's own defaults of the same. */
 static const int64_t limit_defaults[CONF_LIMITS] = { 100, 8, 32, 0, 64 };
+#define SLOTS_DEFAULT 32
 
 /* Ours unless the user says otherwise. */
 static const char defaults_text[] = "max_wal_senders = 32\n"
@@ -123,6 +124,51 @@ static void add_limit_floors(struct strbuf *b, const struct conf_input *in)
             strbuf_addf(b, "%s = %lld\n", conf_limit_names[i], (long long)in->control->limits[i]);
 }
 
+static int64_t wanted_of(const struct conf_input *in, const char *name, int64_t otherwise)
+{
+    (void)conf_integer(parameter_of(in->config, name), &otherwise);
+    return otherwise;
+}
+
+static bool holds_slots(const struct conf_input *in)
+{
+    return in->demands.slots > wanted_of(in, "max_replication_slots", SLOTS_DEFAULT);
+}
+
+/* A standby's limit has a floor anyway. */
+static bool holds_prepared(const struct conf_input *in)
+{
+    return (in->role == CONF_PRIMARY || in->role == CONF_STOPPING) &&
+           in->demands.prepared > wanted_of(in, "max_prepared_transactions", 0);
+}
+
+static bool is_logical(const struct conf_input *in)
+{
+    return str_eq_nocase(parameter_of(in->config, "wal_level"), S("logical"));
+}
+
+static void add_demands(struct strbuf *b, const struct conf_input *in)
+{
+    if (holds_slots(in))
+        strbuf_addf(b, "max_replication_slots = %lld\n", (long long)in->demands.slots);
+    if (holds_prepared(in))
+        strbuf_addf(b, "max_prepared_transactions = %lld\n", (long long)in->demands.prepared);
+}
+
+str conf_demanded(struct arena *a, const struct conf_input *in)
+{
+    STRBUF_AUTO b = STRBUF_INIT(1024);
+    if (!is_logical(in) && in->demands.logical_slots > 0)
+        strbuf_add(&b, S("wal_level stays at logical while there is a logical replication slot"));
+    if (holds_slots(in))
+        strbuf_addf(&b, "%smax_replication_slots stays at %lld, the number of slots", b.len > 0 ? "; " : "",
+                    (long long)in->demands.slots);
+    if (holds_prepared(in))
+        strbuf_addf(&b, "%smax_prepared_transactions stays at %lld while transactions are prepared",
+                    b.len > 0 ? "; " : "", (long long)in->demands.prepared);
+    return strbuf_to_arena(&b, a);
+}
+
 str conf_slot_name(struct arena *a, str instance)
 {
     str name = arena_printf(a, "pgi_%.*s", STR_ARG(instance));
@@ -171,10 +217,9 @@ static void add_wal(struct arena *a, struct strbuf *b, const struct conf_input *
 {
     const struct agent_config *c = in->config;
     bool has_repository = json_count(c->repositories) > 0;
-    bool is_logical = str_eq_nocase(parameter_of(c, "wal_level"), S("logical"));
     bool follows = in->role == CONF_STANDBY && in->source;
     bool is_primary = in->role == CONF_PRIMARY || in->role == CONF_STOPPING;
-    add_setting(b, "wal_level", is_logical ? S("logical") : S("replica"));
+    add_setting(b, "wal_level", is_logical(in) || in->demands.logical_slots > 0 ? S("logical") : S("replica"));
     /* On from the start, so that a repository can be added without a restart. */
     add_setting(b, "archive_mode", S("on"));
     str push = in->role == CONF_STOPPING ? S("") : pgbackrest_command(a, in, "archive-push \"%p\"");
@@ -200,6 +245,7 @@ int conf_text(struct arena *a, const struct conf_input *in, str *ret, struct err
         return r;
     strbuf_add(&b, S(CONF_OWN_LINE "\n"));
     add_limit_floors(&b, in);
+    add_demands(&b, in);
     add_setting(&b, "cluster_name", c->instance);
     add_setting(&b, "listen_addresses", c->host);
     strbuf_addf(&b, "port = %lld\n", (long long)c->port);
@@ -278,15 +324,25 @@ static int write_files(struct agent *ag, struct arena *a, const struct conf_inpu
     return r == 0 ? write_if_changed(a, ag->path.conf_file, text, ret_changed, err) : r;
 }
 
+static void note_demanded(struct agent *ag, str text)
+{
+    (void)snprintf(ag->demands_text, sizeof(ag->demands_text), "%.*s", STR_ARG(text));
+    pthread_mutex_lock(&ag->lock);
+    memcpy(ag->board.demanded, ag->demands_text, sizeof(ag->board.demanded));
+    pthread_mutex_unlock(&ag->lock);
+}
+
 int conf_write(struct agent *ag, enum conf_role role, bool *ret_changed, struct error *err)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
+    demands_refresh(ag);
     struct conf_input in = {
         .path = &ag->path,
         .config = &ag->config,
         .role = role,
         .source = role == CONF_STANDBY ? config_peer(&ag->config, ag->config.primary) : NULL,
         .control = ag->has_control ? &ag->control : NULL,
+        .demands = ag->demands,
         .has_os_user = ag->os_user[0] != '\0',
         .os_user = str_from(ag->os_user),
     };
@@ -301,7 +357,9 @@ int conf_write(struct agent *ag, enum conf_role role, bool *ret_changed, struct 
     r = conf_text(a, &in, &text, err);
     if (r == 0)
         r = write_files(ag, a, &in, text, ret_changed, err);
-    if (r == 0)
-        loaded_note_written(ag, text, in.mark, held);
-    return r;
+    if (r != 0)
+        return r;
+    loaded_note_written(ag, text, in.mark, held);
+    note_demanded(ag, conf_demanded(a, &in));
+    return 0;
 }

@@ -55,10 +55,18 @@ static int ask_source(struct agent *ag, struct arena *a, const struct json *sour
         r = pg_query(c, a,
                      "SELECT EXISTS (SELECT 1 FROM pg_replication_slots WHERE slot_name = $1 "
                      "AND wal_status IS DISTINCT FROM 'lost'), "
-                     "(SELECT sum(pg_database_size(oid))::bigint FROM pg_database)",
+                     "(SELECT sum(pg_database_size(oid))::bigint FROM pg_database), "
+                     "(SELECT left(string_agg(quote_ident(spcname), ', ' ORDER BY spcname), 80) FROM pg_tablespace "
+                     "WHERE pg_tablespace_location(oid) <> '')",
                      params, deadline_ns, &rows, err);
     if (r != 0)
         return r;
+    if (pg_cell(&rows, 0, 2).len > 0) /* before the old data are given up for it */
+        return error_set(
+            err, ERRC_UNAVAILABLE,
+            "it has tablespaces (%.*s), and instances keep all their data in their own folder: move what is "
+            "in them to pg_default and drop them",
+            STR_ARG(pg_cell(&rows, 0, 2)));
     ret->has_slot = pg_is_true(&rows, 0, 0);
     (void)str_to_i64(pg_cell(&rows, 0, 1), &ret->bytes);
     return ret->has_slot ? 0 : error_set(err, ERRC_UNAVAILABLE, "the primary has no slot for this instance yet");

@@ -62,6 +62,7 @@ static const struct field status_fields[] = {
     FIELD(agent_status, FIELD_BOOL, health_ok),
     FIELD(agent_status, FIELD_STR, health_error),
     FIELD(agent_status, FIELD_STR, archive_error),
+    FIELD(agent_status, FIELD_STR, not_replicated),
     FIELD(agent_status, FIELD_INT, data_used_bytes),
     FIELD(agent_status, FIELD_INT, data_free_bytes),
     FIELD(agent_status, FIELD_JSON, replication),

@@ -83,6 +83,18 @@ int supervisor_restart(struct agent *ag, struct error *err)
     return r == 0 ? note_restart(ag, err) : r;
 }
 
+/* Both, whatever becomes of the other: a lock on a role is no reason to keep an instance from joining. */
+static int ensure_contents(struct agent *ag, bool all, struct error *err)
+{
+    CLEANUP(pg_closep) struct pg *c = NULL;
+    int r = roles_open(ag, &c, err);
+    if (r != 0)
+        return r;
+    int slots = slots_ensure_in(ag, c, err);
+    int roles = roles_ensure(ag, c, all, slots == 0 ? err : NULL);
+    return slots != 0 ? slots : roles;
+}
+
 /* What the server must contain, again for each new configuration. */
 static int maintain_primary(struct agent *ag, struct error *err)
 {
@@ -99,12 +111,9 @@ static int maintain_primary(struct agent *ag, struct error *err)
         /* A slot that somebody dropped, or that lost its WAL, would keep its instance away for ever; so would the role.
          */
         ag->housekeeping_ns = deadline_in_ms(HOUSEKEEPING_MS);
-        r = roles_ensure_replica(ag, err);
-        return r == 0 ? slots_ensure(ag, err) : r;
+        return ensure_contents(ag, false, err);
     }
-    r = roles_ensure(ag, err);
-    if (r == 0)
-        r = slots_ensure(ag, err);
+    r = ensure_contents(ag, true, err);
     if (r != 0)
         return r;
     backup_prepare_repositories(ag);

@@ -54,7 +54,12 @@ static const char probe_sql[] =
     "FROM pg_stat_replication WHERE usename = '" AGENT_REPLICA_ROLE "' AND state <> 'backup'), "
     "(SELECT last_failed_wal || ' ' || (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready') "
     "FROM pg_stat_archiver WHERE NOT r AND last_failed_time > coalesce(last_archived_time, '-infinity')), "
-    "current_setting('" LOADED_MARK_NAME "', true), altered "
+    "current_setting('" LOADED_MARK_NAME "', true), altered, "
+    "(SELECT left(string_agg(quote_ident(spcname), ', ' ORDER BY spcname), 80) FROM pg_tablespace "
+    "WHERE NOT r AND pg_tablespace_location(oid) <> ''), "
+    "(SELECT left(string_agg(slot_name, ', ' ORDER BY slot_name), 200) FROM pg_replication_slots "
+    "WHERE NOT r AND slot_type = 'logical' AND NOT temporary), "
+    "(SELECT count(*) FROM pg_prepared_xacts) "
     "FROM p, s";
 
 /* What a reload could not take over, besides what waits for a restart. */
@@ -132,6 +137,25 @@ static void take_archive(struct prober *p, struct board *b, str text)
     (void)snprintf(b->archive_failing, sizeof(b->archive_failing), "%.*s", STR_ARG(file));
 }
 
+static void take_not_replicated(struct board *b, str tablespaces, str slots)
+{
+    static const char of_tablespaces[] =
+        "tablespaces (%.*s) lie outside of the data folder: instances of one machine "
+        "write over each other's files there, and nobody can be copied anew; move what "
+        "is in them to pg_default and drop them";
+    static const char of_slots[] = "logical replication slots (%.*s) are not taken over when the primary changes";
+    char *at = b->not_replicated;
+    size_t size = sizeof(b->not_replicated);
+    at[0] = '\0';
+    if (tablespaces.len > 0)
+        (void)snprintf(at, size, of_tablespaces, STR_ARG(tablespaces));
+    size_t len = strlen(at);
+    if (slots.len > 0 && len > 0)
+        len += (size_t)snprintf(at + len, size - len, "; ");
+    if (slots.len > 0)
+        (void)snprintf(at + len, size - len, of_slots, STR_ARG(slots));
+}
+
 static void take_result(struct prober *p, struct arena *a, const struct pg_rows *rows)
 {
     struct agent *ag = p->ag;
@@ -157,6 +181,8 @@ static void take_result(struct prober *p, struct arena *a, const struct pg_rows 
         (void)snprintf(b->system_identifier, sizeof(b->system_identifier), "%.*s", STR_ARG(pg_cell(rows, 0, 9)));
         take_replication(b, pg_cell(rows, 0, 11));
         take_archive(p, b, pg_cell(rows, 0, 12));
+        b->prepared = int_cell(rows, 17);
+        take_not_replicated(b, pg_cell(rows, 0, 15), pg_cell(rows, 0, 16));
         loaded_take(b, pg_cell(rows, 0, 13), pg_cell(rows, 0, 10));
         b->health_ok = true;
         b->health_error[0] = '\0';
@@ -219,6 +245,8 @@ static void look(struct prober *p)
     struct error err;
     int64_t deadline_ns = deadline_in_ms(QUERY_MS);
     int r = 0;
+    if (start_ns != p->connected_ns) /* the data may be new: how much room they take is told now */
+        ag->volume_ns = 0;
     p->connected_ns = start_ns;
     if (!p->c)
         r = pg_connect_local(ag, "postgres", deadline_ns, &p->c, &err);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 
 #define ROLES_MS 15000
+#define LOCK_PATIENCE "1s"
 
 static int run(struct pg *c, struct arena *a, str sql, int64_t deadline_ns, struct error *err)
 {
@@ -84,44 +85,35 @@ static int ensure_app_database(struct agent *ag, struct pg *c, struct arena *a, 
     return run(c, a, sql, deadline_ns, err);
 }
 
-static int open_session(struct agent *ag, struct arena *a, int64_t deadline_ns, struct pg **ret, struct error *err)
+int roles_open(struct agent *ag, struct pg **ret, struct error *err)
 {
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    int64_t deadline_ns = deadline_in_ms(ROLES_MS);
     int r = pg_connect_local(ag, "postgres", deadline_ns, ret, err);
-    /* The replica role must not wait for standbys that need it to join. And whatever the user wants logged: a verifier
-     * can be tried against guesses, so it stands in no log and in no view of what runs. */
-    static const char *const settings[] = {
-        "SET synchronous_commit = local",      "SET log_statement = none",
-        "SET log_min_error_statement = panic", "SET log_min_duration_statement = -1",
-        "SET log_min_duration_sample = -1",    "SET log_transaction_sample_rate = 0",
-        "SET track_activities = off"
-    };
+    /* The replica role must not wait for standbys that need it to join, and the worker for nobody's transaction: a role
+     * can be locked for as long as one is prepared. And whatever the user wants logged: a verifier can be tried against
+     * guesses, so it stands in no log and in no view of what runs. */
+    static const char *const settings[] = { "SET synchronous_commit = local",
+                                            "SET lock_timeout = '" LOCK_PATIENCE "'",
+                                            "SET log_statement = none",
+                                            "SET log_min_error_statement = panic",
+                                            "SET log_min_duration_statement = -1",
+                                            "SET log_min_duration_sample = -1",
+                                            "SET log_transaction_sample_rate = 0",
+                                            "SET track_activities = off" };
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(settings); i++)
         r = run(*ret, a, str_from(settings[i]), deadline_ns, err);
     return r;
 }
 
-int roles_ensure_replica(struct agent *ag, struct error *err)
+int roles_ensure(struct agent *ag, struct pg *c, bool all, struct error *err)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
-    CLEANUP(pg_closep) struct pg *c = NULL;
     int64_t deadline_ns = deadline_in_ms(ROLES_MS);
-    int r = open_session(ag, a, deadline_ns, &c, err);
-    if (r == 0)
-        r = ensure_replica_role(c, a, deadline_ns, err);
-    return r == 0 ? 0 : error_wrap(err, r, "role of the other instances");
-}
-
-int roles_ensure(struct agent *ag, struct error *err)
-{
-    CLEANUP(arena_freep) struct arena *a = arena_new();
-    CLEANUP(pg_closep) struct pg *c = NULL;
-    int64_t deadline_ns = deadline_in_ms(ROLES_MS);
-    int r = open_session(ag, a, deadline_ns, &c, err);
-    if (r == 0)
-        r = ensure_replica_role(c, a, deadline_ns, err);
-    if (r == 0 && ag->config.app_user.len > 0 && ag->config.app_password.len > 0)
+    int r = ensure_replica_role(c, a, deadline_ns, err);
+    if (r == 0 && all && ag->config.app_user.len > 0 && ag->config.app_password.len > 0)
         r = ensure_app_role(ag, c, a, deadline_ns, err);
-    if (r == 0 && ag->config.app_database.len > 0)
+    if (r == 0 && all && ag->config.app_database.len > 0)
         r = ensure_app_database(ag, c, a, deadline_ns, err);
     return r == 0 ? 0 : error_wrap(err, r, "roles and databases");
 }

@@ -35,15 +35,40 @@ static int renew(struct pg *c, struct arena *a, str slot, int64_t deadline_ns, s
                : r;
 }
 
+/*
+ * A former primary's logical slots are of no use any more: the primary removes rows of the catalog that they would
+ * need, since nobody tells it of them. They would keep all WAL from then on. From 16 on a standby can have its own.
+ */
+static int drop_logical(struct pg *c, struct arena *a, int64_t deadline_ns, struct error *err)
+{
+    struct pg_rows rows;
+    int r = pg_query(c, a,
+                     "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' AND NOT active "
+                     "AND pg_is_in_recovery() AND current_setting('server_version_num')::int < 160000",
+                     NULL, deadline_ns, &rows, err);
+    for (size_t i = 0; r == 0 && i < rows.rows; i++) {
+        const char *params[] = { pg_cell(&rows, i, 0).ptr, NULL };
+        r = pg_query(c, a, "SELECT pg_drop_replication_slot($1)", params, deadline_ns, NULL, err);
+        if (r == 0)
+            log_warn("a logical replication slot is dropped: this is no primary any more",
+                     LOG_STR("slot", pg_cell(&rows, i, 0)));
+    }
+    return r;
+}
+
 int slots_ensure(struct agent *ag, struct error *err)
 {
-    CLEANUP(arena_freep) struct arena *a = arena_new();
     CLEANUP(pg_closep) struct pg *c = NULL;
+    int r = pg_connect_local(ag, "postgres", deadline_in_ms(SLOTS_MS), &c, err);
+    return r == 0 ? slots_ensure_in(ag, c, err) : error_wrap(err, r, "replication slots");
+}
+
+int slots_ensure_in(struct agent *ag, struct pg *c, struct error *err)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
     struct pg_rows rows = { 0 };
     int64_t deadline_ns = deadline_in_ms(SLOTS_MS);
-    int r = pg_connect_local(ag, "postgres", deadline_ns, &c, err);
-    if (r == 0)
-        r = pg_query(c, a,
+    int r = pg_query(c, a,
                      "SELECT slot_name, active, coalesce(wal_status = 'lost', false) FROM pg_replication_slots "
                      "WHERE slot_type = 'physical' AND slot_name LIKE 'pgi\\_%'",
                      NULL, deadline_ns, &rows, err);
@@ -62,6 +87,8 @@ int slots_ensure(struct agent *ag, struct error *err)
         if (!is_wanted(ag, a, pg_cell(&rows, i, 0)) && !pg_is_true(&rows, i, 1))
             r = pg_query(c, a, "SELECT pg_drop_replication_slot($1)", params, deadline_ns, NULL, err);
     }
+    if (r == 0)
+        r = drop_logical(c, a, deadline_ns, err);
     return r == 0 ? 0 : error_wrap(err, r, "replication slots");
 }
 

@@ -113,6 +113,8 @@ static const struct json *conditions_of(struct arena *a, const struct cluster_vi
               arena_printf(a, "%zu of %zu standbys stream", streaming, wanted ? wanted - 1 : 0));
     if (v->secret_problem.len) /* shown only while it stands in the way */
         condition(&c, "SecretsCurrent", false, "NotWritten", v->secret_problem);
+    if (serves && primary->link.status.not_replicated.len)
+        condition(&c, "EverythingReplicated", false, "NotReplicated", primary->link.status.not_replicated);
     if (json_count(v->spec.repositories) > 0 && serves) {
         str why = primary->link.status.archive_error;
         condition(&c, "WALArchived", why.len == 0, why.len ? "ArchivingFails" : "Archiving",

@@ -169,7 +169,8 @@ static bool server_differs(const struct agent_status *x, const struct agent_stat
     return x->postgres_running != y->postgres_running || x->in_recovery != y->in_recovery ||
            x->timeline != y->timeline || x->streaming != y->streaming || x->frozen != y->frozen ||
            x->write_probe_ok != y->write_probe_ok || x->health_ok != y->health_ok ||
-           !str_eq(x->archive_error, y->archive_error) || json_count(x->replication) != json_count(y->replication);
+           !str_eq(x->archive_error, y->archive_error) || !str_eq(x->not_replicated, y->not_replicated) ||
+           json_count(x->replication) != json_count(y->replication);
 }
 
 /* What of the configuration is in force, and what waits for a restart. */

@@ -123,6 +123,59 @@ Test(agent_files, a_standby_streams_from_the_primary_and_keeps_its_limits)
     CHECK_HAS(text, "restore_command = ''\n");
 }
 
+Test(agent_files, a_parameter_stays_where_the_data_demand_it)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    struct agent_config c = config_of(a);
+    struct conf_input in = {
+        .path = &paths, .config = &c, .role = CONF_PRIMARY, .demands = { .slots = 4, .logical_slots = 1, .prepared = 2 }
+    };
+    struct error err = { 0 };
+    str text;
+    c.parameters = parse(a, "{\"max_replication_slots\":\"3\",\"wal_level\":\"replica\"}");
+    CHECK_OK(conf_text(a, &in, &text, &err), err);
+    CHECK_HAS(text, "\nmax_replication_slots = 4\nmax_prepared_transactions = 2\n");
+    CHECK_HAS(text, "\nwal_level = 'logical'\n");
+    CHECK_STR(conf_demanded(a, &in), "wal_level stays at logical while there is a logical replication slot; "
+                                     "max_replication_slots stays at 4, the number of slots; "
+                                     "max_prepared_transactions stays at 2 while transactions are prepared");
+    in.role = CONF_STANDBY; /* its floor is the primary's limit */
+    CHECK_OK(conf_text(a, &in, &text, &err), err);
+    CHECK_HAS_NOT(text, "\nmax_prepared_transactions =");
+    in.role = CONF_PRIMARY;
+    c.parameters = parse(a, "{\"max_prepared_transactions\":\"2\",\"wal_level\":\"logical\"}");
+    CHECK_OK(conf_text(a, &in, &text, &err), err);
+    CHECK_HAS_NOT(text, "\nmax_replication_slots = 4");
+    CHECK_HAS_NOT(text, "\nmax_prepared_transactions = 2");
+    CHECK_STR(conf_demanded(a, &in), "");
+}
+
+static void put(const char *dir, const char *name, const void *bytes, size_t len)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    struct error err = { 0 };
+    CHECK_OK(fs_mkdir_all(dir, 0700, &err), err);
+    CHECK_OK(fs_write_atomic(arena_printf(a, "%s/%s", dir, name).ptr, str_of(bytes, len), 0600, &err), err);
+}
+
+Test(agent_files, what_the_data_demand_is_read_from_their_folder)
+{
+    CLEANUP(arena_freep) struct arena *a = arena_new();
+    TEMP_DIR(d);
+    struct data_demands none = demands_read(d.path);
+    cr_assert(none.slots == 0 && none.logical_slots == 0 && none.prepared == 0);
+    char state[200] = { 0 };
+    put(TEMP_PATH(a, d, "pg_replslot/physical"), "state", state, sizeof(state));
+    put(TEMP_PATH(a, d, "pg_replslot/cut"), "state", state, 80);
+    put(TEMP_PATH(a, d, "pg_replslot/empty"), "other", state, 1);
+    state[80] = 5; /* the database of a logical one */
+    put(TEMP_PATH(a, d, "pg_replslot/logical"), "state", state, sizeof(state));
+    put(TEMP_PATH(a, d, "pg_twophase"), "000002D9", state, 1);
+    struct data_demands found = demands_read(d.path);
+    cr_assert(found.slots == 4 && found.logical_slots == 1 && found.prepared == 1, "%lld %lld %lld",
+              (long long)found.slots, (long long)found.logical_slots, (long long)found.prepared);
+}
+
 Test(agent_files, a_parameter_that_is_no_name_or_no_text_is_refused)
 {
     CLEANUP(arena_freep) struct arena *a = arena_new();
