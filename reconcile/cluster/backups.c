@@ -130,17 +130,19 @@ static int succeed(struct cluster_runtime *c, struct arena *a, const struct json
     if (took.len == 0)
         took = duration_since(a, json_str_at(backup, "status.startedAt"));
     status = json_with(a, status, S("duration"), json_string(a, took));
-    events_emit(c->manager->events, backup, false, "BackupSucceeded", "%.*s in %.*s",
-                STR_ARG(json_str_at(result, "label")), STR_ARG(took));
-    int r = write_status(c, a, backup, status, err);
-    if (r < 0)
-        return r;
+    /* First: once the backup is finished nobody comes back to it, and who sees its end looks here. */
     const struct json *last = JSON_OBJECT_OF(a, JSON_MEMBER("name", json_at(backup, "metadata.name")),
                                              JSON_MEMBER("finishedAt", json_get(status, S("finishedAt"))),
                                              JSON_MEMBER("label", json_get(result, S("label"))));
     const struct json *patch =
         JSON_OBJECT_OF(a, JSON_MEMBER("status", JSON_OBJECT_OF(a, JSON_MEMBER("lastBackup", last))));
-    return kube_merge_patch(c->manager->client, a, path__cluster(a, c, S("status")), patch, NULL, err);
+    int r = kube_merge_patch(c->manager->client, a, path__cluster(a, c, S("status")), patch, NULL, err);
+    if (r == 0)
+        r = write_status(c, a, backup, status, err);
+    if (r == 0)
+        events_emit(c->manager->events, backup, false, "BackupSucceeded", "%.*s in %.*s",
+                    STR_ARG(json_str_at(result, "label")), STR_ARG(took));
+    return r;
 }
 
 static int follow(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, const struct json *backup,

@@ -312,6 +312,8 @@ int status__write(struct cluster_runtime *c, struct arena *a, const struct json 
     if (r < 0)
         return error_wrap(err, r, "writing status");
     tell_primary(c, object, old, v);
+    if (actions__wait(c))
+        workqueue_add(c->manager->queue, str_from(c->key));
     return 0;
 }
 

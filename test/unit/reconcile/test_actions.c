@@ -157,6 +157,19 @@ Test(actions, change_that_lost_the_race_for_the_record_is_admitted_again)
     bed_end(&b);
 }
 
+Test(actions, who_is_answered_finds_the_new_primary_in_the_status)
+{
+    struct bed b;
+    bed_run(&b, "{\"instances\":2}");
+    fake_kube_fail(b.kube, &(struct fake_kube_fault) {
+                               .method = "PUT", .path = "postgresclusters/pg/status", .times = 6, .delay_ms = 300 });
+    struct bed_answer r = bed_post(&b, "switchover", "{}");
+    cr_assert_eq(r.code, 200, "%.*s", STR_ARG(r.message));
+    CHECK_STR(bed_status(&b, "currentPrimary"), "pg-2");
+    CHECK_STR(bed_status(&b, "lastFailover.to"), "pg-2");
+    bed_end(&b);
+}
+
 Test(actions, stopping_server_answers_what_waits)
 {
     struct bed b;

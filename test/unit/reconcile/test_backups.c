@@ -33,9 +33,21 @@ Test(backups, one_is_taken_from_the_primary_and_told_to_its_end)
     fake_agent_end_backup(b.fleet, "pg-1", true);
     BED_WAIT(&b, is_phase(&b, "Succeeded"));
     CHECK_STR(json_str_at(the_backup(&b), "status.label"), "20260101-000000F");
-    BED_WAIT(&b, json_str_at(bed_cluster(&b), "status.lastBackup.name").len > 0);
+    CHECK_STR(bed_status(&b, "lastBackup.label"), "20260101-000000F");
     cr_assert_eq(fake_agent_commands(b.fleet, NULL, "/v1/backup"), 1);
     BED_WAIT(&b, bed_has_event(&b, "BackupSucceeded", "20260101-000000F"));
+    bed_end(&b);
+}
+
+Test(backups, the_cluster_tells_of_it_though_the_first_try_to_write_it_fails)
+{
+    struct bed b;
+    begin(&b);
+    fake_kube_fail(
+        b.kube, &(struct fake_kube_fault) { .method = "PATCH", .path = "postgresclusters", .times = 1, .code = 503 });
+    fake_agent_end_backup(b.fleet, "pg-1", true);
+    BED_WAIT(&b, is_phase(&b, "Succeeded"));
+    CHECK_STR(bed_status(&b, "lastBackup.label"), "20260101-000000F");
     bed_end(&b);
 }
 
