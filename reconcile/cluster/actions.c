@@ -414,7 +414,7 @@ static void put_back(struct cluster_runtime *c, struct pending_action *list)
     pthread_mutex_unlock(&c->lock);
 }
 
-bool actions__wait(struct cluster_runtime *c)
+bool actions__is_waiting(struct cluster_runtime *c)
 {
     pthread_mutex_lock(&c->lock);
     bool result = c->pending != NULL;

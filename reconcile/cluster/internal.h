@@ -203,7 +203,7 @@ bool actions__work(struct cluster_runtime *c, struct arena *a, struct cluster_vi
 /* Answers what waited for too long, whatever the worker is doing meanwhile. On the publisher's thread. */
 void actions__expire(struct manager *m, str key);
 /* Whether one waits for its end. */
-bool actions__wait(struct cluster_runtime *c);
+bool actions__is_waiting(struct cluster_runtime *c);
 /* While a change of primary is under way others are refused at once. */
 void actions__note_change(struct cluster_runtime *c, const struct record *r, bool is_changing);
 /* Each answers what waits once; the clock may have been faster. */
