@@ -43,6 +43,8 @@ struct instance_runtime {
     str sent_config;                   /* content without version */
     str sent_sync_names;
     int64_t sent_version, sent_ns;
+    char backup_incarnation[64]; /* of the agent that accepted the newest backup; empty: none by this process */
+    int64_t backup_nonce;        /* its statuses up to this one may be older than that */
     int64_t removing_since_ns, shutdown_sent_ns;
     bool was_crashed;
     int64_t crash_ns[8]; /* CLOCK_MONOTONIC of the newest crashes, a ring */
