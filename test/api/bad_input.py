@@ -114,9 +114,9 @@ def run_table(tap, server):
 def raw_answer(server, data, wrapped=True):
     """What comes back for these bytes until the server closes or has answered; b'' for nothing."""
     if wrapped:
-        stream = server.connect(timeout=5)
+        stream = server.connect()
     else:
-        stream = socket.create_connection(("127.0.0.1", server.port), 5)
+        stream = socket.create_connection(("127.0.0.1", server.port), live.TIMEOUT)
     with stream:
         got = b""
         try:
@@ -174,7 +174,7 @@ def smuggled(tap, server):
                           "two lengths": b"Content-Length: 5\r\nContent-Length: 6\r\n",
                           "a length and a coding": b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
                           "a coding and a length": b"transfer-encoding: chunked\r\ncontent-length: 5\r\n"}.items():
-        with server.connect(timeout=5) as stream, contextlib.suppress(ConnectionError):
+        with server.connect() as stream, contextlib.suppress(ConnectionError):
             stream.sendall(b"POST " + live.CLUSTERS.encode() + b" HTTP/1.1\r\n" + HOST + lengths + b"\r\n0\r\n\r\n" + hidden)
             got = b""
             while part := stream.recv(65536):

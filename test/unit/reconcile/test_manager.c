@@ -209,7 +209,7 @@ Test(manager, instance_that_is_silent_when_it_is_removed_is_ended_by_the_platfor
     fake_agent_cut(b.fleet, "pg-2", true);
     BED_WAIT(&b, bed_is_phase(&b, "Degraded"));
     bed_spec(&b, "{\"instances\":1}");
-    cr_assert(WAIT_FOR(bed_record(&b).instance_count == 1, 40000), "%.*s", STR_ARG(bed_status_text(&b)));
+    cr_assert(BECOMES(bed_record(&b).instance_count == 1), "%.*s", STR_ARG(bed_status_text(&b)));
     cr_assert_eq(fake_fleet_alive(b.fleet), 1);
     bed_end(&b);
 }
