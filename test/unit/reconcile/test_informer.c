@@ -176,8 +176,8 @@ Test(informer, deleted_and_made_anew_meanwhile_is_told_as_a_change)
     bed_end(&b);
 }
 
-/* So many fit into the time since then, with pauses of 50, 100, 200 … ms between them; one more was under way. What held
- * for a second was no failure, and the pauses start anew. */
+/* So many fit into the time since then, with pauses of 50, 100, 200 … ms between them; one more was under way. What
+ * held for a second was no failure, and the pauses start anew. */
 static size_t most_calls(int64_t began_ns)
 {
     int64_t left_ms = (clock_monotonic_ns() - began_ns) / NS_PER_MS;
