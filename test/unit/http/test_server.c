@@ -142,7 +142,9 @@ Test(http_server, over_http2_too_many_and_too_large_headers_are_refused_and_othe
     const struct {
         size_t count, value_len;
         int handled;
-    } cases[] = { { 128, 1, 1 }, { 129, 1, 1 }, { 4, 16000, 2 }, { 5, 16000, 2 }, { 0, 0, 3 } };
+    } cases[] = {
+        { LIMIT_HEADER_COUNT, 1, 1 }, { LIMIT_HEADER_COUNT + 1, 1, 1 }, { 4, 16000, 2 }, { 5, 16000, 2 }, { 0, 0, 3 }
+    };
     for (uint32_t i = 0; i < ARRAY_LEN(cases); i++) {
         h2_get_with_headers(c, 2 * i + 1, cases[i].count, cases[i].value_len);
         cr_assert(h2_read_until(c, FRAME_DATA, 2 * i + 1, &frame), "case %u", i);
