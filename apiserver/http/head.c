@@ -195,7 +195,8 @@ static void on_read(h2o_socket_t *socket, const char *err)
 
 void http__head_first(struct conn *c)
 {
-    (void)admit(c);
+    if (!admit(c) && c->refused_status) /* it would read even what is not decided yet */
+        c->socket->input->size = c->head_in_input = 0;
 }
 
 /* Where the request ends that is in the input now. */
