@@ -18,9 +18,6 @@ _Static_assert(H2O_LIBRARY_VERSION_MAJOR == 0 && H2O_LIBRARY_VERSION_MINOR == 13
 _Static_assert(LIMIT_HEADER_COUNT <= H2O_MAX_HEADERS && LIMIT_HEAD_BYTES < H2O_MAX_REQLEN, "the library takes less");
 _Static_assert(LIMIT_HEAD_BYTES > LIMIT_PATH_BYTES + LIMIT_QUERY_BYTES + LIMIT_HEADER_BYTES, "these come first");
 
-#define REFUSED_BEGIN "GET /"
-#define REFUSED_END " HTTP/1.0\r\n\r\n"
-
 /* ---- the grammar (RFC 9112; a line may end by LF alone, as everywhere) ----------------------------------------- */
 
 static bool is_token(unsigned char ch)
@@ -107,7 +104,8 @@ size_t http__head_scan(struct head *h, str bytes)
     size_t i = 0;
     while (i < bytes.len && h->state < HEAD_COMPLETE) {
         h->state = step(h, (unsigned char)bytes.ptr[i++]);
-        h->bytes++;
+        if (++h->bytes == LIMIT_HEAD_BYTES + 1)
+            h->is_target_too_long = h->state <= HEAD_TARGET;
     }
     return i;
 }
@@ -125,7 +123,7 @@ static void judge(struct conn *c)
     const struct head *h = &c->head;
     if (c->refused_status)
         return;
-    if (h->bytes > LIMIT_HEAD_BYTES && h->state <= HEAD_TARGET)
+    if (h->is_target_too_long)
         refuse(c, 414, S("request target too long"));
     else if (h->bytes > LIMIT_HEAD_BYTES || h->count > LIMIT_HEADER_COUNT)
         refuse(c, 431, S("request header fields too large"));
@@ -195,7 +193,7 @@ static void on_read(h2o_socket_t *socket, const char *err)
 
 void http__head_first(struct conn *c)
 {
-    if (!admit(c) && c->refused_status) /* it would read even what is not decided yet */
+    if (!admit(c) && c->refused_status) /* the library would read it though it is not decided yet */
         c->socket->input->size = c->head_in_input = 0;
 }
 

@@ -109,6 +109,7 @@ enum head_state {
 struct head {
     enum head_state state;
     bool is_cr;
+    bool is_target_too_long; /* it reaches beyond LIMIT_HEAD_BYTES; so it is however the bytes arrive */
     size_t version_at;
     size_t bytes;
     size_t count; /* header fields */

@@ -2,8 +2,8 @@
 /*
  * Connections that are closed behind a refusal while their client still sends: what stands unread in a socket when it
  * is closed becomes a reset, which takes the refusal away from a client that has not read it yet. So what still comes
- * is thrown away for a moment (RFC 9112 §9.6). h2o closes its descriptor itself; this is another one of the same
- * socket.
+ * is thrown away (RFC 9112 §9.6) as long as something comes, within limits. h2o closes its descriptor itself; this is
+ * another one of the same socket.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,9 @@
 #include "base/mem.h"
 #include "internal.h"
 
-#define LINGER_MS 2000
+/* In each round something must come. */
+#define LINGER_ROUND_MS 10000
+#define LINGER_ROUNDS 6
 #define LINGER_BYTES (16u << 20)
 /* Above so many a connection is closed as it is: each costs a descriptor. */
 #define LINGERING_MAX 100
@@ -24,7 +26,8 @@ struct leaving {
     struct http_loop *loop;
     h2o_socket_t *socket;
     struct http_timer *timer;
-    size_t left;
+    unsigned rounds;
+    size_t left, left_at_round; /* bytes */
 };
 
 void http__linger_prepare(struct conn *c)
@@ -48,9 +51,9 @@ static void end(struct leaving *l)
 
 static void on_readable(h2o_socket_t *socket, const char *err)
 {
-    static _Thread_local char scratch[READ_BYTES];
     struct leaving *l = socket->data;
-    ssize_t n = err ? 0 : read(h2o_socket_get_fd(socket), scratch, sizeof(scratch));
+    /* MSG_TRUNC: nothing is copied (tcp(7)). */
+    ssize_t n = err ? 0 : recv(h2o_socket_get_fd(socket), NULL, READ_BYTES, MSG_TRUNC);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0 || (size_t)n >= l->left)
@@ -59,11 +62,16 @@ static void on_readable(h2o_socket_t *socket, const char *err)
         l->left -= (size_t)n;
 }
 
-static void on_timeout(void *arg)
+static void on_round(void *arg)
 {
     struct leaving *l = arg;
     l->timer = NULL;
-    end(l);
+    if (l->left == l->left_at_round || ++l->rounds == LINGER_ROUNDS) {
+        end(l);
+        return;
+    }
+    l->left_at_round = l->left;
+    l->timer = http_timer_start(l->loop, LINGER_ROUND_MS, on_round, l);
 }
 
 void http__linger_begin(struct conn *c)
@@ -80,10 +88,10 @@ void http__linger_begin(struct conn *c)
     }
     struct leaving *l = mem_new_of(struct leaving);
     l->loop = loop;
-    l->left = LINGER_BYTES;
+    l->left = l->left_at_round = LINGER_BYTES;
     l->socket = h2o_evloop_socket_create(loop->evloop, fd, H2O_SOCKET_FLAG_DONT_READ);
     l->socket->data = l;
-    l->timer = http_timer_start(loop, LINGER_MS, on_timeout, l);
+    l->timer = http_timer_start(loop, LINGER_ROUND_MS, on_round, l);
     list_add_tail(&loop->lingering, &l->node);
     h2o_socket_read_start(l->socket, on_readable);
 }

@@ -185,6 +185,8 @@ static void end_connections(struct http_loop *loop)
 
 static void turn(struct http_loop *loop, int32_t wait_ms)
 {
+    if (http__heads_hook(loop)) /* a timer may have ended an answer */
+        wait_ms = 0;
     do {
         if (h2o_evloop_run(loop->evloop, wait_ms) != 0 && errno != EINTR)
             abort();

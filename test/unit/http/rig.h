@@ -94,6 +94,8 @@ struct client {
 int rig_tcp(const struct rig *rig);
 /* Reads give up after PATIENCE_MS. NULL when the handshake fails. */
 struct client *client_open(const struct rig *rig, bool is_http2, const struct pki_pair *certificate);
+/* HTTP/1.1, and the data leave together with the last bytes of the handshake. */
+struct client *client_open_with(const struct rig *rig, const void *data, size_t len);
 void client_write(struct client *c, const void *data, size_t len);
 void client_write_z(struct client *c, const char *text);
 /* Reads until the text was seen (true), or the end or the deadline (false). What was read is in buffer, cleared before.

@@ -90,8 +90,27 @@ Test(http_head_grammar, what_passes_is_what_the_library_reads)
     }
 }
 
-/* ---- on the wire --------------------------------------------------------------------------------------------------
- */
+/* All at once or in pieces, it is the same that is too long. */
+Test(http_head_grammar, what_is_too_long_does_not_depend_on_how_it_arrives)
+{
+    static char text[2 * LIMIT_HEAD_BYTES];
+    static const char end[] = " HTTP/1.1\r\n\r\n";
+    memset(text, 'x', sizeof(text));
+    memcpy(text, "GET /", 5);
+    memcpy(text + sizeof(text) - sizeof(end), end, sizeof(end));
+    for (size_t piece = 1; piece <= sizeof(text); piece *= 16) {
+        for (size_t target = LIMIT_HEAD_BYTES - 2; target < LIMIT_HEAD_BYTES + 3; target++) {
+            struct head h = { .state = HEAD_START };
+            text[target] = ' '; /* its end, and what follows is no version */
+            for (size_t at = 0; at < sizeof(text); at += piece)
+                (void)http__head_scan(&h, str_of(text + at, piece < sizeof(text) - at ? piece : sizeof(text) - at));
+            cr_assert_eq(h.is_target_too_long, target > LIMIT_HEAD_BYTES, "%zu in %zu", target, piece);
+            text[target] = 'x';
+        }
+    }
+}
+
+/* ---- on the wire ------------------------------------------------------------------------------------------------ */
 
 #define MALFORMED "<400 malformed request>"
 #define TOO_LARGE "<431 request header fields too large>"
@@ -192,6 +211,69 @@ Test(http_head, more_headers_than_the_limit_are_431_and_as_many_are_served)
                 expect_refusal(c, TOO_LARGE, "many headers");
             client_free(c);
         }
+    }
+}
+
+/* ---- with the handshake ----------------------------------------------------------------------------------------- */
+
+Test(http_head, what_comes_with_the_handshake_is_judged_as_any_other)
+{
+    start();
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct client *c = client_open_with(rig, bad[i].head, strlen(bad[i].head));
+        expect_refusal(c, bad[i].answer, bad[i].head);
+        client_free(c);
+        str both = arena_printf(rig->arena, "GET /empty HTTP/1.1\r\n\r\n%s", bad[i].head);
+        c = client_open_with(rig, both.ptr, both.len);
+        expect_refusal(c, bad[i].answer, bad[i].head);
+        CHECK_HAS(str_from(c->buffer), "HTTP/1.1 204 No Content");
+        client_free(c);
+    }
+    cr_assert_eq(rig->handled, (int)ARRAY_LEN(bad));
+}
+
+Test(http_head, a_head_may_begin_with_the_handshake_and_go_on_later)
+{
+    static const char good[] = "POST /echo HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: keep-alive, Upgrade\r\n"
+                               "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    start();
+    for (size_t at = 0; at < sizeof(good); at++) {
+        struct client *c = client_open_with(rig, good, at);
+        cr_assert_eq(rig_get(rig, "/hello", true).status, 200); /* one loop: it has read the first part by now */
+        client_write_z(c, good + at);
+        cr_assert(client_read_until(c, "\n3 \n"), "%zu: %s", at, c->buffer);
+        client_write_z(c, "GET /hello HTTP/1.1\r\n\r\n");
+        cr_assert(client_read_until(c, "hello\n"), "%zu: %s", at, c->buffer);
+        client_free(c);
+    }
+}
+
+/* The library would judge a part of a head that it is given. */
+Test(http_head, a_head_that_is_too_large_may_begin_with_the_handshake)
+{
+    static const struct {
+        const char *begin, *piece, *rest, *answer;
+        size_t pieces;
+    } cases[] = {
+        { "GET /hello HTTP/1.1\r\n", "a: b\r\n", "c: d\r\n\r\n", TOO_LARGE, LIMIT_HEADER_COUNT + 1 },
+        { "GET /hello HTTP/1.1\r\n", "a: b\r\n", "c: d\r\n\r\n", TOO_LARGE, 4000 },
+        { "GET /hello HTTP/1.1\r\na: ", "bbbbbbbb", "\r\n\r\n", TOO_LARGE, LIMIT_HEAD_BYTES / 8 },
+        { "GET /", "bbbbbbbb", " HTTP/1.1\r\n\r\n", "<414 request target too long>", LIMIT_HEAD_BYTES / 8 },
+    };
+    start();
+    for (size_t i = 0; i < ARRAY_LEN(cases) * 2; i++) {
+        STRBUF_AUTO b = STRBUF_INIT(1u << 20);
+        strbuf_add(&b, str_from(cases[i / 2].begin));
+        for (size_t k = 0; k < cases[i / 2].pieces; k++)
+            strbuf_add(&b, str_from(cases[i / 2].piece));
+        if (i % 2)
+            strbuf_add(&b, str_from(cases[i / 2].rest));
+        struct client *c = client_open_with(rig, b.ptr, b.len);
+        cr_assert_eq(rig_get(rig, "/empty", true).status, 204);
+        if (i % 2 == 0)
+            client_write_z(c, cases[i / 2].rest);
+        expect_refusal(c, cases[i / 2].answer, cases[i / 2].begin);
+        client_free(c);
     }
 }
 
