@@ -148,7 +148,7 @@ static void expect_refusal(struct client *c, const char *answer, const char *wha
     cr_assert(client_read_until(c, answer), "%s: %s", what, c->buffer);
     CHECK_HAS(str_from(c->buffer), "content-type: application/x-refusal");
     CHECK_HAS(str_from(c->buffer), "Connection: close");
-    cr_assert(client_sees_close(c, 60000), "%s", what);
+    cr_assert(client_sees_close(c, PATIENCE_MS), "%s", what);
 }
 
 Test(http_head, what_cannot_be_read_is_refused_in_the_words_of_whoever_serves)
@@ -307,7 +307,7 @@ Test(http_head, a_head_without_an_end_ends_the_connection_and_holds_nobody_up)
     client_write(c, long_text, sizeof(long_text) / 2);
     cr_assert_eq(rig_get(rig, "/hello", true).status, 200);
     client_write(c, long_text, sizeof(long_text));
-    cr_assert(client_sees_close(c, 60000));
+    cr_assert(client_sees_close(c, PATIENCE_MS));
     client_free(c);
 }
 
@@ -325,7 +325,7 @@ Test(http_head, requests_of_one_piece_are_answered_one_by_one)
         size_t sent = 0;
         for (; sent < b.len; sent += piece)
             client_write(c, b.ptr + sent, piece < b.len - sent ? piece : b.len - sent);
-        cr_assert(WAIT_FOR(rig->handled == before + 301, 60000), "%zu: %d", piece, rig->handled - before);
+        cr_assert(BECOMES(rig->handled == before + 301), "%zu: %d", piece, rig->handled - before);
         client_free(c);
     }
 }
@@ -351,7 +351,7 @@ Test(http_head, a_refusal_that_nobody_reads_holds_nobody_up)
         for (size_t k = 0; k < 16 * i; k++)
             client_write_z(c, "GET /hello HTTP/1.1\r\n\r\n");
         client_write_z(c, "garbage\r\n");
-        cr_assert(WAIT_FOR(rig->handled > before || i == 0, 60000));
+        cr_assert(BECOMES(rig->handled > before || i == 0));
         for (int k = 0; k < 3; k++) {
             client_write_z(c, "more\r\n");
             cr_assert_eq(rig_get(rig, "/hello", false).status, 200, "after %zu requests", 16 * i);
