@@ -65,6 +65,8 @@ static void on_close(void *arg)
     c->in = NULL;
     http__handshake_end(c);
     list_remove(&c->node);
+    list_remove(&c->unhooked);
+    http__linger_begin(c);
     atomic_fetch_sub_explicit(&loop->connections, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&loop->server->connections, 1, memory_order_relaxed);
     http__tls_unref(c->tls);
@@ -81,6 +83,8 @@ void http__conn_open(struct http_loop *loop, h2o_socket_t *socket)
     atomic_init(&c->refs, 1);
     c->idle_since_ns = clock_monotonic_ns();
     list_add_tail(&loop->conns, &c->node);
+    list_init(&c->unhooked);
+    c->linger_fd = -1;
     atomic_fetch_add_explicit(&loop->connections, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&loop->server->connections, 1, memory_order_relaxed);
     set_options(loop, h2o_socket_get_fd(socket));

@@ -23,11 +23,15 @@ static void on_done(h2o_socket_t *socket, const char *err)
         h2o_socket_close(socket);
         return;
     }
+    http__conn_ref(c); /* what came with the handshake may end the connection at once */
     if (!c->is_http2) {
+        http__head_first(c);
         h2o_http1_accept(&c->loop->accept, socket, c->connected_at);
+        if (c->socket)
+            http__head_begin(c);
+        http__conn_unref(c);
         return;
     }
-    http__conn_ref(c); /* what came with the handshake may end the connection at once */
     http__sieve_first(c);
     h2o_http2_accept(&c->loop->accept, socket, c->connected_at);
     if (c->socket)

@@ -75,7 +75,10 @@ struct http_loop {
     struct list unread;   /* HTTP/1.1 requests that are being worked on or streamed: h2o does not read meanwhile */
     struct list inflight; /* requests with bytes on their way to the client, the longest waiting first */
     struct list bounded;  /* deferred requests with a deadline */
-    struct list dirty;    /* streams with something to hand over at the end of this turn */
+    struct list unhooked; /* connections whose reader h2o has set anew */
+    struct list lingering;
+    size_t lingering_count; /* those that will, too */
+    struct list dirty;      /* streams with something to hand over at the end of this turn */
     h2o_timeout_entry_t flush;
     struct request *spare; /* requests to use again */
     size_t spare_count;
@@ -85,6 +88,31 @@ struct http_loop {
     char *gathered;          /* HTTP_SLICE_BYTES for what goes to TLS in one piece; made when first used */
     int64_t end_deadline_ns; /* 0: not ending */
     bool is_draining, is_ended;
+};
+
+/* In the order in which they come; behind HEAD_COMPLETE nothing is read any more. */
+enum head_state {
+    HEAD_START,
+    HEAD_FIRST,
+    HEAD_METHOD,
+    HEAD_SPACE,
+    HEAD_TARGET,
+    HEAD_VERSION,
+    HEAD_LINE,
+    HEAD_NAME,
+    HEAD_VALUE,
+    HEAD_COMPLETE,
+    HEAD_BAD
+};
+
+/* How far the head of a request of HTTP/1.1 was read. */
+struct head {
+    enum head_state state;
+    bool is_cr;
+    bool is_target_too_long; /* it reaches beyond LIMIT_HEAD_BYTES; so it is however the bytes arrive */
+    size_t version_at;
+    size_t bytes;
+    size_t count; /* header fields */
 };
 
 struct conn {
@@ -107,7 +135,14 @@ struct conn {
     int64_t idle_since_ns;     /* its last request was over, or it was opened */
     struct timeval connected_at;
     h2o_timeout_entry_t handshake; /* linked until it is done */
-    h2o_socket_cb http2_read;      /* h2o's own; set once it speaks HTTP/2 */
+    h2o_socket_cb library_read;    /* h2o's own, which ours calls; set once the protocol has begun */
+    /* HTTP/1.1: the head that is arriving, or the next one. */
+    struct head head;
+    size_t head_in_input; /* so much of it, as far as it was read */
+    int refused_status;   /* why it is refused; 0: it is not */
+    str refused_text;
+    struct list unhooked; /* in loop->unhooked while h2o reads without us */
+    int linger_fd;        /* the socket once more, when it will be closed behind a refusal; else -1 */
     bool is_handshaken, is_http2, is_doomed;
     bool is_in_headers; /* the next frame goes on with a block of headers */
 };
@@ -226,6 +261,26 @@ void http__handshake_begin(struct conn *c);
 /* Whatever became of it. */
 void http__handshake_end(struct conn *c);
 
+/* head.c */
+/* Reads on until the head ends, is bad, or there is no more; the bytes it took. */
+size_t http__head_scan(struct head *h, str bytes);
+/* What came with the handshake, before h2o gets it. */
+void http__head_first(struct conn *c);
+/* This request was read: what of the next one has come with it. */
+void http__head_next(struct conn *c, const h2o_req_t *h2o);
+/* h2o reads with its own reader: from here on, or since the begin of the next request, soon. */
+void http__head_begin(struct conn *c);
+void http__head_again(struct conn *c);
+/* At the end of a turn; true when another one must follow at once. */
+bool http__heads_hook(struct http_loop *loop);
+
+/* linger.c */
+/* The connection will be closed while its client may still send. */
+void http__linger_prepare(struct conn *c);
+/* It is closed. */
+void http__linger_begin(struct conn *c);
+void http__linger_end_all(struct http_loop *loop);
+
 /* sieve.c */
 /* What came with the handshake, before h2o gets it: http2 is not there yet. */
 void http__sieve_first(struct conn *c);
@@ -276,6 +331,8 @@ void http__response_drop(const struct http_response *res);
 /* refuse.c */
 /* A short answer of our own; the text is static. */
 void http__response_refuse(struct request *r, int status, str text);
+/* HTTP/1.1: where the next request begins nobody knows. */
+void http__refuse_and_close(struct request *r, int status, str text);
 /* What the library refuses before it knows the path is worded by us as well. */
 void http__refuse_for_library(struct http_server *s, h2o_pathconf_t *path);
 

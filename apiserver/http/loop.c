@@ -109,6 +109,8 @@ struct http_loop *http__loop_new(struct http_server *server, size_t index)
     list_init(&loop->unread);
     list_init(&loop->inflight);
     list_init(&loop->bounded);
+    list_init(&loop->unhooked);
+    list_init(&loop->lingering);
     list_init(&loop->dirty);
     loop->flush.cb = on_flush;
     loop->evloop = h2o_evloop_create();
@@ -151,6 +153,7 @@ static void free_spares(struct http_loop *loop)
 static void dispose(struct http_loop *loop)
 {
     http__listener_close(loop);
+    http__linger_end_all(loop);
     run_messages(take_messages(&loop->mailbox, true));
     http__timers_free(loop);
     free_spares(loop);
@@ -180,14 +183,24 @@ static void end_connections(struct http_loop *loop)
     }
 }
 
+static void turn(struct http_loop *loop, int32_t wait_ms)
+{
+    if (http__heads_hook(loop)) /* a timer may have ended an answer */
+        wait_ms = 0;
+    do {
+        if (h2o_evloop_run(loop->evloop, wait_ms) != 0 && errno != EINTR)
+            abort();
+        wait_ms = 0;
+    } while (http__heads_hook(loop));
+}
+
 void *http__loop_main(void *arg)
 {
     struct http_loop *loop = arg;
     while (!loop->is_ended) {
-        if (h2o_evloop_run(loop->evloop, http__timers_wait_ms(loop)) != 0 && errno != EINTR)
-            abort();
+        turn(loop, http__timers_wait_ms(loop));
         if (http__timers_run(loop))
-            (void)h2o_evloop_run(loop->evloop, 0); /* it fails like the one above, which then says so */
+            turn(loop, 0);
         if (loop->end_deadline_ns)
             loop->is_ended = list_is_empty(&loop->conns) || deadline_has_passed(loop->end_deadline_ns);
     }

@@ -25,6 +25,13 @@ void http__response_refuse(struct request *r, int status, str text)
                                                      .body_is_stable = true });
 }
 
+void http__refuse_and_close(struct request *r, int status, str text)
+{
+    http__linger_prepare(r->conn);
+    r->h2o->http1_is_persistent = 0;
+    http__response_refuse(r, status, text);
+}
+
 /* ---- what the library refuses --------------------------------------------------------------------------------- */
 
 struct refuser {
@@ -45,18 +52,29 @@ static void send_words(h2o_ostream_t *super, h2o_req_t *req, h2o_iovec_t *theirs
     h2o_ostream_send_next(super, req, &s->body, 1, state); /* it sends all at once */
 }
 
-/* Over HTTP/1.1 a body above LIMIT_BODY_LIBRARY_BYTES is answered before there is an entity that a handler could
- * refuse. */
-static bool is_of_library(const h2o_req_t *req)
+/* Over HTTP/1.1 a body above LIMIT_BODY_LIBRARY_BYTES, a length or a coding that can't be read and an unknown
+ * expectation are answered before the handler is called. */
+static bool is_of_library(const h2o_req_t *req, const struct conn *c)
 {
-    return req->res.status == 413 && req->version < 0x200 && req->entity.len == 0;
+    return req->version < 0x200 && c->open_requests == 0;
+}
+
+static str text_of(int status)
+{
+    switch (status) {
+    case 413: return S("request entity is too large");
+    case 417: return S("unknown expectation");
+    default: return S("malformed request body");
+    }
 }
 
 static void on_setup(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
 {
-    if (is_of_library(req)) {
+    struct conn *c = http__conn_of(req->conn->callbacks->get_socket(req->conn));
+    if (is_of_library(req, c)) {
+        http__linger_prepare(c);
         CLEANUP(arena_freep) struct arena *a = arena_new();
-        struct http_refusal refusal = { .status = 413, .text = S("request entity is too large") };
+        struct http_refusal refusal = { .status = req->res.status, .text = text_of(req->res.status) };
         word(((struct refuser *)self)->server, a, &refusal);
         h2o_iovec_t type = h2o_strdup(&req->pool, refusal.content_type.ptr, refusal.content_type.len);
         (void)h2o_set_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, type.base, type.len, 1);

@@ -87,6 +87,8 @@ static void on_pool_clear(void *tripwire)
     struct request *r = *(struct request **)tripwire;
     if (was_reset(r))
         http__conn_count_reset(r->conn);
+    if (!r->pub.is_http2)
+        http__head_again(r->conn);
     if (--r->conn->open_requests == 0)
         r->conn->idle_since_ns = clock_monotonic_ns();
     list_remove(&r->inflight);
@@ -205,10 +207,15 @@ int http__on_request(h2o_handler_t *handler, h2o_req_t *h2o)
 {
     const struct http_server_options *options = &((struct handler *)handler)->server->options;
     struct request *r = receive(h2o);
-    if (has_ambiguous_length(r)) {
-        h2o->http1_is_persistent = 0;
-        http__response_refuse(r, 400, S("more than one length of the body"));
-    } else if (!read_headers(r))
+    if (r->conn->refused_status) {
+        http__refuse_and_close(r, r->conn->refused_status, r->conn->refused_text);
+        return 0;
+    }
+    if (!r->pub.is_http2)
+        http__head_next(r->conn, h2o);
+    if (has_ambiguous_length(r))
+        http__refuse_and_close(r, 400, S("more than one length of the body"));
+    else if (!read_headers(r))
         http__response_refuse(r, 431, S("request header fields too large"));
     else if (r->pub.target.len > LIMIT_PATH_BYTES + LIMIT_QUERY_BYTES)
         http__response_refuse(r, 414, S("request target too long"));

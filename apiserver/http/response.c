@@ -25,8 +25,11 @@ static const char *reason_of(int status)
     case 410: return "Gone";
     case 413: return "Request Entity Too Large";
     case 415: return "Unsupported Media Type";
+    case 414: return "URI Too Long";
+    case 417: return "Expectation Failed";
     case 422: return "Unprocessable Entity";
     case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
     case 500: return "Internal Server Error";
     case 503: return "Service Unavailable";
     case 504: return "Gateway Timeout";

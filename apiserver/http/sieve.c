@@ -156,7 +156,7 @@ static void on_read(h2o_socket_t *socket, const char *err)
         intake_begin(&in, c, socket->data);
         give_window_back(c, in.http2, sieve(&in));
     }
-    c->http2_read(socket, err);
+    c->library_read(socket, err);
 }
 
 void http__sieve_first(struct conn *c)
@@ -170,6 +170,6 @@ void http__sieve_first(struct conn *c)
 void http__sieve_begin(struct conn *c)
 {
     /* Before the settings reached the client it may send 64 KiB: none of what was read so far was too much. */
-    c->http2_read = c->socket->_cb.read;
+    c->library_read = c->socket->_cb.read;
     c->socket->_cb.read = on_read;
 }

@@ -20,7 +20,8 @@
  * POST /v1/restart    {term, id, postmaster?}: restart PostgreSQL once per id. postmaster: only that one of the status;
  *                     nothing happens when another one runs by now, or none. Also ends the wait after a crash.
  * POST /v1/backup     {term, id, type: "full" | "differential" | "incremental", repository}: pgBackRest as a child;
- *                     progress and result in status.task.
+ *                     progress and result in status.task. Answers {term, incarnation, nonce}: each status of that
+ *                     incarnation with a greater nonce has the task; an older one may still be on its way.
  * POST /v1/shutdown   {term, mode: "fast" | "immediate", remove_data}: answers, then stops PostgreSQL and the agent.
  * GET  /v1/health     200 while the agent lives; needs no certificate of the leader, only one of the cluster.
  *

@@ -20,7 +20,10 @@
 #define LIMIT_PATH_BYTES 4096
 #define LIMIT_QUERY_BYTES 16384
 #define LIMIT_HEADER_BYTES (64u << 10)
-#define LIMIT_HEADER_COUNT 128
+#define LIMIT_HEADER_COUNT 100 /* what the HTTP library takes over HTTP/1.1 */
+/* Request line and headers of HTTP/1.1 as sent; what is longer is read on up to the second limit, and not kept. */
+#define LIMIT_HEAD_BYTES (88u << 10)
+#define LIMIT_HEAD_DISCARD_BYTES (1u << 20)
 #define LIMIT_SELECTOR_REQUIREMENTS 64
 #define LIMIT_PATCH_OPERATIONS 10000 /* k8s.io/apiserver */
 #define LIMIT_ANNOTATIONS_BYTES (256u << 10)

@@ -82,7 +82,7 @@ struct http_response {
     size_t blob_count;
 };
 
-/* What the server refuses without asking the handler: 400, 413, 414, 429, 431. */
+/* What the server refuses without asking the handler: 400, 413, 414, 417, 429, 431. */
 struct http_refusal {
     int status;
     str text;               /* why, in a few words */

@@ -78,11 +78,12 @@ static void publish(struct agent *ag, bool is_heartbeat)
     if (is_due) {
         s.nonce = ++ag->board.nonce;
         json_write(&line, agent_status_to_json(a, &s));
+        strbuf_add_char(&line, '\n');
     }
-    pthread_mutex_unlock(&ag->lock);
-    strbuf_add_char(&line, '\n');
+    /* Still locked: lines are sent in the order of their nonces, whichever threads write them. */
     if (is_due && !line.is_full) /* never full: every part has its own limit */
         agent_http_broadcast(ag, blob_new(strbuf_str(&line)));
+    pthread_mutex_unlock(&ag->lock);
 }
 
 void board_update(struct agent *ag)

@@ -255,7 +255,18 @@ static int backup(struct call *c)
     int r = check_own_term(c);
     if (r == 0 && (!ag->durable.granted || !ag->pm.is_ready || ag->pm.as_standby))
         r = error_set(&c->err, ERRC_CONFLICT, "a backup is taken on the primary, while it runs");
-    return r == 0 ? backup_begin(ag, c->body, &c->err) : r;
+    if (r == 0)
+        r = backup_begin(ag, c->body, &c->err);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&ag->lock);
+    int64_t nonce = ag->board.nonce;
+    pthread_mutex_unlock(&ag->lock);
+    struct arena *a = c->arena;
+    c->answer = JSON_OBJECT_OF(a, JSON_MEMBER("term", json_int(a, ag->durable.term)),
+                               JSON_MEMBER("incarnation", json_string(a, str_from(ag->incarnation))),
+                               JSON_MEMBER("nonce", json_int(a, nonce)));
+    return 0;
 }
 
 static int shutdown_agent(struct call *c)

@@ -148,12 +148,16 @@ static bool give_up(struct agent *ag, struct arena *a, str suffix)
     return !has && ag->pm.pid != 0 && ag->durable.term == term;
 }
 
-static void copy_anew(struct agent *ag, str suffix)
+static void copy_anew(struct agent *ag, str why)
 {
     ag->must_copy = true;
-    (void)snprintf(ag->copy_why, sizeof(ag->copy_why), "nobody has WAL segment %.*s any more, which is needed next",
-                   STR_ARG(suffix));
+    (void)snprintf(ag->copy_why, sizeof(ag->copy_why), "%.*s", STR_ARG(why));
     log_warn("a fresh copy is needed", LOG_Z("why", ag->copy_why));
+}
+
+static void copy_for_want_of(struct agent *ag, struct arena *a, str suffix)
+{
+    copy_anew(ag, arena_printf(a, "nobody has WAL segment %.*s any more, which is needed next", STR_ARG(suffix)));
 }
 
 /* PostgreSQL goes on in files that have no name any more, until it needs a new one; without it, it cannot start. */
@@ -163,9 +167,7 @@ bool gap_lost_folder(struct agent *ag)
     if (!ag->durable.has_data || ag->must_copy ||
         access(arena_printf(a, "%s/pg_wal", ag->path.pgdata).ptr, F_OK) == 0 || errno != ENOENT)
         return false;
-    ag->must_copy = true;
-    (void)snprintf(ag->copy_why, sizeof(ag->copy_why), "the folder pg_wal is gone");
-    log_warn("a fresh copy is needed", LOG_Z("why", ag->copy_why));
+    copy_anew(ag, S("the folder pg_wal is gone"));
     return true;
 }
 
@@ -189,7 +191,7 @@ bool gap_look(struct agent *ag, const struct json *source)
     ag->gap_looks = 0;
     if (!give_up(ag, a, suffix) || has_moved(ag))
         return false;
-    copy_anew(ag, suffix);
+    copy_for_want_of(ag, a, suffix);
     return true;
 }
 
@@ -205,6 +207,6 @@ bool gap_look_starting(struct agent *ag, const struct json *source)
     bool is_gone = is_gone_from(ag, a, source, wanted, suffix) && give_up(ag, a, suffix);
     ag->pm.wanted[0] = '\0'; /* the next look after as long again */
     if (is_gone)
-        copy_anew(ag, suffix);
+        copy_for_want_of(ag, a, suffix);
     return is_gone;
 }

@@ -235,7 +235,15 @@ static const struct json *result_of(struct arena *a, str from, str to, int64_t t
                           JSON_MEMBER("message", json_string(a, message)));
 }
 
-/* A change that an action began: answered when the new primary takes writes. */
+/* Who was told of a change finds it in the status, however soon he looks. */
+static bool is_shown(const struct cluster_view *v)
+{
+    return json_int_at(v->object, "status.term", 0) == v->record.term &&
+           json_int_at(v->object, "status.lastFailover.term", 0) == v->record.last_term &&
+           str_eq(json_str_at(v->object, "status.currentPrimary"), v->record.primary);
+}
+
+/* A change that an action began: answered when the new primary takes writes and the status says so. */
 static bool finish_change(const struct cluster_view *v, struct pending_action *p, struct cluster_runtime *c)
 {
     const struct record *r = &v->record;
@@ -252,6 +260,8 @@ static bool finish_change(const struct cluster_view *v, struct pending_action *p
         actions__refuse(c, p, STATUS_CONFLICT, why);
         return true;
     }
+    if (!is_shown(v))
+        return false; /* status__write brings the next pass */
     str message = arena_printf(a, "%.*s is primary; %.*s", STR_ARG(r->last_to), STR_ARG(record_loss_text(a, r)));
     actions__answer(c, p, 200, result_of(a, r->last_from, r->last_to, r->last_term, record_loss_json(a, r), message));
     return true;
@@ -402,6 +412,14 @@ static void put_back(struct cluster_runtime *c, struct pending_action *list)
     *end = c->pending;
     c->pending = list;
     pthread_mutex_unlock(&c->lock);
+}
+
+bool actions__is_waiting(struct cluster_runtime *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool result = c->pending != NULL;
+    pthread_mutex_unlock(&c->lock);
+    return result;
 }
 
 bool actions__work(struct cluster_runtime *c, struct arena *a, struct cluster_view *v)

@@ -3,6 +3,8 @@
  * Backups of a cluster: a PostgresBackup that waits is given to the primary's agent, its progress and result are
  * written into its status. One at a time; a backup whose agent went away has failed, and says so.
  */
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "internal.h"
@@ -69,6 +71,20 @@ static int fail(struct cluster_runtime *c, struct arena *a, const struct json *b
     return write_status(c, a, backup, status, err);
 }
 
+/* Remembers from which status on the agent is bound to tell of the backup that it has accepted. */
+static void note_accepted(struct instance_runtime *in, const struct json *answer)
+{
+    (void)snprintf(in->backup_incarnation, sizeof(in->backup_incarnation), "%.*s",
+                   STR_ARG(json_str_at(answer, "incarnation")));
+    in->backup_nonce = json_int_at(answer, "nonce", 0);
+}
+
+/* The newest status may have been written before the agent accepted: status and answer come on different streams. */
+static bool is_from_before(const struct instance_runtime *in, const struct agent_status *s)
+{
+    return str_eq_z(s->incarnation, in->backup_incarnation) && s->nonce <= in->backup_nonce;
+}
+
 static int start(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, const struct json *backup,
                  struct error *err)
 {
@@ -87,14 +103,16 @@ static int start(struct cluster_runtime *c, struct arena *a, const struct cluste
         a, JSON_MEMBER("protocol", json_int(a, AGENT_PROTOCOL)), JSON_MEMBER("term", json_int(a, v->record.term)),
         JSON_MEMBER("id", json_at(backup, "metadata.uid")), JSON_MEMBER("type", json_at(backup, "spec.type")),
         JSON_MEMBER("repository", json_string(a, repository)));
+    struct instance_runtime *in = runtime__instance(c, primary->in->name);
+    const struct json *answer;
     struct error why;
-    int r = link_command(runtime__instance(c, primary->in->name)->link, a, "/v1/backup", body,
-                         deadline_in_ms(COMMAND_DEADLINE_MS), NULL, &why);
+    int r = link_command(in->link, a, "/v1/backup", body, deadline_in_ms(COMMAND_DEADLINE_MS), &answer, &why);
     /* Whether it has begun is not known, or it could not yet: asked again by the next pass, the agent knows its id. */
     if (r == ERRC_TIMEOUT || r == ERRC_UNAVAILABLE)
         return error_set(err, (enum err)r, "%s", why.text);
     if (r < 0)
         return fail(c, a, backup, str_from(why.text), err);
+    note_accepted(in, answer);
     const struct json *status = JSON_OBJECT_OF(a, JSON_MEMBER("phase", json_string(a, S("Running"))),
                                                JSON_MEMBER("instance", json_string(a, primary->in->name)),
                                                JSON_MEMBER("startedAt", now_json(a)));
@@ -130,17 +148,19 @@ static int succeed(struct cluster_runtime *c, struct arena *a, const struct json
     if (took.len == 0)
         took = duration_since(a, json_str_at(backup, "status.startedAt"));
     status = json_with(a, status, S("duration"), json_string(a, took));
-    events_emit(c->manager->events, backup, false, "BackupSucceeded", "%.*s in %.*s",
-                STR_ARG(json_str_at(result, "label")), STR_ARG(took));
-    int r = write_status(c, a, backup, status, err);
-    if (r < 0)
-        return r;
+    /* First: once the backup is finished nobody comes back to it, and who sees its end looks here. */
     const struct json *last = JSON_OBJECT_OF(a, JSON_MEMBER("name", json_at(backup, "metadata.name")),
                                              JSON_MEMBER("finishedAt", json_get(status, S("finishedAt"))),
                                              JSON_MEMBER("label", json_get(result, S("label"))));
     const struct json *patch =
         JSON_OBJECT_OF(a, JSON_MEMBER("status", JSON_OBJECT_OF(a, JSON_MEMBER("lastBackup", last))));
-    return kube_merge_patch(c->manager->client, a, path__cluster(a, c, S("status")), patch, NULL, err);
+    int r = kube_merge_patch(c->manager->client, a, path__cluster(a, c, S("status")), patch, NULL, err);
+    if (r == 0)
+        r = write_status(c, a, backup, status, err);
+    if (r == 0)
+        events_emit(c->manager->events, backup, false, "BackupSucceeded", "%.*s in %.*s",
+                    STR_ARG(json_str_at(result, "label")), STR_ARG(took));
+    return r;
 }
 
 static int follow(struct cluster_runtime *c, struct arena *a, const struct cluster_view *v, const struct json *backup,
@@ -154,7 +174,10 @@ static int follow(struct cluster_runtime *c, struct arena *a, const struct clust
     if (!i->link.is_connected || !i->link.has_status)
         return 0; /* its agent comes back with an answer, or without the task */
     const struct json *task = i->link.status.task;
-    if (!str_eq(json_str_at(task, "id"), json_str_at(backup, "metadata.uid")))
+    bool is_told = str_eq(json_str_at(task, "id"), json_str_at(backup, "metadata.uid"));
+    if (!is_told && is_from_before(runtime__instance(c, i->in->name), &i->link.status))
+        return 0; /* its next status tells */
+    if (!is_told)
         return fail(c, a, backup, S("the agent that took it was restarted before it finished"), err);
     str state = json_str_at(task, "state");
     if (str_eq(state, S("succeeded")))

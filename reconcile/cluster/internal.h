@@ -43,6 +43,8 @@ struct instance_runtime {
     str sent_config;                   /* content without version */
     str sent_sync_names;
     int64_t sent_version, sent_ns;
+    char backup_incarnation[64]; /* of the agent that accepted the newest backup; empty: none by this process */
+    int64_t backup_nonce;        /* its statuses up to this one may be older than that */
     int64_t removing_since_ns, shutdown_sent_ns;
     bool was_crashed;
     int64_t crash_ns[8]; /* CLOCK_MONOTONIC of the newest crashes, a ring */
@@ -202,6 +204,8 @@ void actions__submit(void *self, const struct action_request *request, action_do
 bool actions__work(struct cluster_runtime *c, struct arena *a, struct cluster_view *v);
 /* Answers what waited for too long, whatever the worker is doing meanwhile. On the publisher's thread. */
 void actions__expire(struct manager *m, str key);
+/* Whether one waits for its end. */
+bool actions__is_waiting(struct cluster_runtime *c);
 /* While a change of primary is under way others are refused at once. */
 void actions__note_change(struct cluster_runtime *c, const struct record *r, bool is_changing);
 /* Each answers what waits once; the clock may have been faster. */

@@ -96,13 +96,19 @@ static void plan_members(const struct cluster_view *v, struct plan *p)
 
 /* ---- fewer instances ----------------------------------------------------------------------------------------- */
 
-/* Whether x is to go rather than y: one that is of no use, else the youngest. */
+static int use_of(const struct cluster_view *v, const struct instance_view *i)
+{
+    return view_is_ready(v, i) ? 2 : i->link.is_connected;
+}
+
+/* Whether x is to go rather than y: the one of less use (after a change of primary one that lives may not stream yet,
+ * while one that is dead never will), else the youngest. */
 static bool goes_first(const struct cluster_view *v, const struct instance_view *x, const struct instance_view *y)
 {
     if (!y)
         return true;
-    bool x_ready = view_is_ready(v, x), y_ready = view_is_ready(v, y);
-    return x_ready == y_ready ? x->in->serial > y->in->serial : y_ready;
+    int x_use = use_of(v, x), y_use = use_of(v, y);
+    return x_use == y_use ? x->in->serial > y->in->serial : x_use < y_use;
 }
 
 /*

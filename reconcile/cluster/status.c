@@ -314,6 +314,8 @@ int status__write(struct cluster_runtime *c, struct arena *a, const struct json 
     if (r < 0)
         return error_wrap(err, r, "writing status");
     tell_primary(c, object, old, v);
+    if (actions__is_waiting(c))
+        workqueue_add(c->manager->queue, str_from(c->key));
     return 0;
 }
 

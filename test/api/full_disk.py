@@ -57,7 +57,7 @@ def test(tap, server, folder):
         tap.check(f"an {kind} is refused too" if kind == "update" else f"a {kind} is refused too", answer.status == 503, answer)
 
     os.unlink(os.path.join(folder, "ballast"))
-    live.until(lambda: server.call("POST", SECRETS, live.secret("again")).status == 201, "writes again", 20)
+    live.until(lambda: server.call("POST", SECRETS, live.secret("again")).status == 201, "writes again")
     tap.check("writes work again when there is space", server.call("GET", f"{SECRETS}/again").status == 200)
     tap.becomes("readyz is well again", lambda: server.call("GET", "/readyz").status == 200)
     while b'"again"' not in opened.stream.body:

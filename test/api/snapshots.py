@@ -15,7 +15,7 @@ SECRETS = "/api/v1/namespaces/default/secrets"
 
 
 def run(*arguments):
-    return subprocess.run([live.PROGRAM, *arguments], check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    return subprocess.run([live.PROGRAM, *arguments], check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=live.TIMEOUT)
 
 
 def state(server):
@@ -27,11 +27,11 @@ def state(server):
 def snapshot_under_load(tap, server, path):
     kept = server.call("POST", SECRETS, live.secret("kept")).json["metadata"]["resourceVersion"]
     writers = [Writer(server, SECRETS, f"w{i}", lambda name, step: live.secret(name, str(step))) for i in range(3)]
-    live.until(lambda: sum(w.count for w in writers) > 200, "writes", 60)
+    live.until(lambda: sum(w.count for w in writers) > 200, "writes")
     before = server.revision()
     done = run("snapshot", "--data-dir", server.folder, path)
     after = server.revision()
-    live.until(lambda: server.revision() > after + 50, "more writes", 60)
+    live.until(lambda: server.revision() > after + 50, "more writes")
     for writer in writers:
         writer.stop()
     tap.check("a snapshot is made while writes go on", done.returncode == 0 and path in done.stdout, done)
@@ -50,7 +50,7 @@ def restore(tap, old, new, path, taken):
     done = run("restore", "--data-dir", new.folder, path)
     tap.check("it is restored into a new folder", done.returncode == 0, done)
     informer = Informer(old, SECRETS)
-    live.until(lambda: informer.version, "the informer", 10)
+    live.until(lambda: informer.version, "the informer")
     token = old.call("GET", "/api/v1/namespaces?limit=1").json["metadata"]["continue"]
     old.stop()
     new.port = old.port
@@ -84,7 +84,7 @@ def restore(tap, old, new, path, taken):
     informer.server = new
     informer.connect = new.http1
     live.until(lambda: informer.counts["expired"] and 
-               {key.partition("/")[2]: stamp for key, stamp in informer.store.items()} == state(new)[0], "the informer to start anew", 20)
+               {key.partition("/")[2]: stamp for key, stamp in informer.store.items()} == state(new)[0], "the informer to start anew")
     tap.check("an informer starts anew and has what is there", not informer.complaints, informer.complaints, informer.counts)
     informer.stop()
 

@@ -26,8 +26,8 @@
 
 #define ROUNDS 24
 #define ACKS_MAX 600
-#define ALL_ACKS_MAX (ROUNDS * 4 * ACKS_MAX)
-#define ROUND_MS 30000
+#define ALL_ACKS_MAX (ROUNDS * 32 * ACKS_MAX) /* a reader that was held up finds a pipe full of them */
+#define ROUND_MS 60000
 #define PAD "1000"
 
 struct ack {
@@ -57,7 +57,7 @@ static void read_acks(int fd, size_t enough, int64_t deadline_ns)
     static size_t len; /* a line that was cut by the end of the buffer */
     size_t until = enough < ALL_ACKS_MAX ? ack_count + enough : ALL_ACKS_MAX;
     struct pollfd p = { .fd = fd, .events = POLLIN };
-    while (ack_count < until && poll(&p, 1, deadline_left_ms(deadline_ns)) == 1) {
+    while (ack_count < until && !deadline_has_passed(deadline_ns) && poll(&p, 1, deadline_left_ms(deadline_ns)) == 1) {
         ssize_t got = read(fd, buffer + len, sizeof(buffer) - 1 - len);
         if (got <= 0)
             break;

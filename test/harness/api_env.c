@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "json/json_parse.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 120000
 
 struct task {
     struct list link;

@@ -344,11 +344,14 @@ static int backup(struct fake_agent *ag, struct arena *a, const struct json *bod
 {
     if (json_int_at(body, "term", 0) != ag->term || !ag->is_writable)
         return refuse(ag, a, ret, "not the primary");
-    if (str_eq(json_str_at(ag->task, "id"), json_str_at(body, "id")))
-        return 200; /* asked again */
-    if (str_eq(json_str_at(ag->task, "state"), S("running")))
+    bool is_known = str_eq(json_str_at(ag->task, "id"), json_str_at(body, "id")); /* asked again */
+    if (!is_known && str_eq(json_str_at(ag->task, "state"), S("running")))
         return refuse(ag, a, ret, "a backup runs");
-    set_task(ag, json_str_at(body, "id"), "running");
+    if (!is_known)
+        set_task(ag, json_str_at(body, "id"), "running");
+    *ret = JSON_OBJECT_OF(a, JSON_MEMBER("term", json_int(a, ag->term)),
+                          JSON_MEMBER("incarnation", json_string(a, str_from(ag->incarnation))),
+                          JSON_MEMBER("nonce", json_int(a, ag->nonce)));
     return 200;
 }
 
@@ -531,6 +534,12 @@ void fake_agent_hold(struct fake_fleet *f, const char *name, bool is_held)
 {
     WITH(f, name, ag)
     ag->is_held = is_held;
+}
+
+void fake_agent_lag(struct fake_fleet *f, const char *name, bool is_lagging)
+{
+    WITH(f, name, ag)
+    ag->is_lagging = is_lagging;
 }
 
 void fake_agent_want_restart(struct fake_fleet *f, const char *name, bool forever)

@@ -46,6 +46,8 @@ void fake_agent_hold(struct fake_fleet *f, const char *name, bool is_held);
 /* Parameters that wait for a restart; forever: a restart does not help. */
 void fake_agent_want_restart(struct fake_fleet *f, const char *name, bool forever);
 void fake_agent_fail(struct fake_fleet *f, const char *name, const char *message);
+/* Its statuses lag: until it is over, the last one from before is sent again and again, whatever happens. */
+void fake_agent_lag(struct fake_fleet *f, const char *name, bool is_lagging);
 void fake_agent_end_backup(struct fake_fleet *f, const char *name, bool succeeded);
 /* Text that its status says of its progress. */
 void fake_agent_say(struct fake_fleet *f, const char *name, const char *progress);

@@ -33,8 +33,13 @@ static void send_status(struct fake_agent *ag)
     CLEANUP(arena_freep) struct arena *a = arena_new();
     pthread_mutex_lock(&ag->fleet->lock);
     bool is_cut = ag->is_cut;
-    const struct agent_status status = fake__status(ag, a);
-    str text = json_text(a, agent_status_to_json(a, &status));
+    if (!ag->is_lagging || !ag->line_arena) {
+        const struct agent_status status = fake__status(ag, a);
+        arena_free(ag->line_arena);
+        ag->line_arena = arena_new();
+        ag->line = json_text(ag->line_arena, agent_status_to_json(a, &status));
+    }
+    str text = arena_str(a, ag->line);
     ag->is_changed = false;
     ag->sent_ns = clock_monotonic_ns();
     pthread_mutex_unlock(&ag->fleet->lock);
@@ -438,6 +443,7 @@ void fake_fleet_free(struct fake_fleet *f)
         struct fake_agent *ag = f->agents[i];
         arena_free(ag->config_arena);
         arena_free(ag->task_arena);
+        arena_free(ag->line_arena);
         mem_free(ag);
     }
     pthread_cond_destroy(&f->changed);

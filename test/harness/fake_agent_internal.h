@@ -50,11 +50,13 @@ struct fake_agent {
     bool has_dropped_late;
     int64_t nonce, sent_ns;
     bool is_changed;
+    struct arena *line_arena; /* holds `line`, the newest status that was sent */
+    str line;
     struct arena *task_arena;
     const struct json *task;
 
     /* the test's */
-    bool stays_dead, is_held, is_cut, pending_restart, pending_for_ever, pending_elsewhere, is_loading;
+    bool stays_dead, is_held, is_cut, is_lagging, pending_restart, pending_for_ever, pending_elsewhere, is_loading;
     int restarts, launches, copies;
 };
 

@@ -3,6 +3,7 @@
 #include "harness/fake_kube.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -50,6 +51,7 @@ struct fake_kube {
     pthread_cond_t changed;
     pthread_t dispatcher;
     bool is_stopping;
+    atomic_int heals;
     struct arena *arena;
     struct map *objects; /* path → text as a str* in the arena */
     uint64_t revision, compacted;
@@ -350,11 +352,12 @@ static bool take_fault(struct fake_kube *k, const char *method, str path, struct
     return false;
 }
 
-/* False when the deadline passed meanwhile. */
-static bool be_late(int ms, int64_t deadline_ns)
+/* False when the deadline passed meanwhile. fake_kube_heal ends it early. */
+static bool be_late(struct fake_kube *k, int ms, int64_t deadline_ns)
 {
     int64_t until = deadline_in_ms(ms);
-    while (!deadline_has_passed(until)) {
+    int heals = atomic_load(&k->heals);
+    while (!deadline_has_passed(until) && atomic_load(&k->heals) == heals) {
         if (deadline_ns && deadline_has_passed(deadline_ns))
             return false;
         wait_a_little();
@@ -382,7 +385,7 @@ static int call(void *self, struct arena *a, const struct kube_request *q, struc
     pthread_mutex_lock(&k->lock);
     bool is_faulty = take_fault(k, q->method, q->path, &fault);
     pthread_mutex_unlock(&k->lock);
-    if (is_faulty && fault.delay_ms && !be_late(fault.delay_ms, q->deadline_ns))
+    if (is_faulty && fault.delay_ms && !be_late(k, fault.delay_ms, q->deadline_ns))
         return error_set(err, ERRC_TIMEOUT, "no answer in time");
     bool is_only_late = is_faulty && fault.delay_ms && fault.code == 0 && !fault.is_late;
     if (!is_faulty || fault.is_late || is_only_late) {
@@ -628,6 +631,7 @@ void fake_kube_heal(struct fake_kube *k)
 {
     pthread_mutex_lock(&k->lock);
     k->fault_count = 0;
+    atomic_fetch_add(&k->heals, 1);
     pthread_mutex_unlock(&k->lock);
 }
 

@@ -37,8 +37,8 @@ struct fake_kube_fault {
     const char *path;   /* part of the path; NULL: any */
     int times;          /* so many calls, then it is over; 0: until fake_kube_heal */
     int code;           /* HTTP code of the answer; 0: no answer at all (ERRC_UNAVAILABLE) */
-    int delay_ms;       /* before anything else; never longer than the call's deadline (then ERRC_TIMEOUT) */
-    bool is_late;       /* the call is carried out, only the answer is lost */
+    int delay_ms; /* before anything else; at most until fake_kube_heal or the call's deadline (then ERRC_TIMEOUT) */
+    bool is_late; /* the call is carried out, only the answer is lost */
 };
 void fake_kube_fail(struct fake_kube *k, const struct fake_kube_fault *fault);
 void fake_kube_heal(struct fake_kube *k);

@@ -3,8 +3,11 @@
 
 It keeps every event that a handler would have seen, and complains about each that breaks the rules of the protocol.
 """
+import contextlib
 import http.client
 import json
+import os
+import socket
 import ssl
 import threading
 import time
@@ -12,6 +15,7 @@ import time
 TROUBLE = (OSError, http.client.HTTPException, ssl.SSLError)
 PAUSE = 0.05  # client-go backs off from 0.8 s; a test has less time
 PAGE = 7
+TIMEOUT = 120
 
 
 class Expired(Exception):
@@ -32,12 +36,21 @@ class Informer:
         self.complaints = []
         self.counts = {"list": 0, "watch_list": 0, "watch": 0, "bookmark": 0, "expired": 0}
         self.stopping = threading.Event()
+        self.lock = threading.Lock()
+        self.socket = None  # of the watch that is open; under the lock
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     def stop(self):
+        """Ends the watch that is open, too: it does not look up from its reading by itself."""
         self.stopping.set()
-        self.thread.join(30)
+        with self.lock:
+            if self.socket:
+                with socket.socket(fileno=os.dup(self.socket.fileno())) as plain, contextlib.suppress(OSError):
+                    plain.shutdown(socket.SHUT_RDWR)
+        self.thread.join(TIMEOUT)
+        if self.thread.is_alive():
+            self.complain("it does not stop")
 
     def complain(self, text):
         if len(self.complaints) < 20:
@@ -109,8 +122,12 @@ class Informer:
         self.counts["watch"] += 1
         query += "&allowWatchBookmarks=true" if self.bookmarks else ""
         query += f"&timeoutSeconds={self.seconds}" if self.seconds else ""
-        connection = self.connect(timeout=1)
+        connection = self.connect()
+        with self.lock:
+            self.socket = connection.socket
         try:
+            if self.stopping.is_set():
+                return
             response = connection.watch(f"{self.path}?watch=true{query}")
             if response.status == 410:
                 raise Expired
@@ -119,7 +136,9 @@ class Informer:
             initial = {} if "sendInitialEvents" in query else None
             self.frames(response, initial)
         finally:
-            connection.close()
+            with self.lock:
+                self.socket = None
+                connection.close()
 
     def frames(self, response, initial):
         """Until the watch ends; initial collects the state of a WatchList until its bookmark."""
@@ -144,13 +163,13 @@ class Informer:
                 self.apply(kind, item)
 
     def lines(self, response):
-        """Whole lines; a time-out of the socket is only a look at `stopping`."""
+        """Whole lines."""
         pending = b""
         while not self.stopping.is_set():
             try:
                 part = response.read1(65536)
             except TimeoutError:
-                # http.client cannot go on after a time-out: a new watch does.
+                # Nothing happened for long; http.client cannot go on after a time-out: a new watch does.
                 return
             if not part:
                 return
@@ -207,7 +226,7 @@ class Writer:
 
     def stop(self):
         self.stopping.set()
-        self.thread.join(60)
+        self.thread.join(TIMEOUT)
 
     def run(self):
         step = 0

@@ -8,6 +8,9 @@
 
 #include "base/clock.h"
 
+/* For what must come true, however slow the machine is: only a real failure waits for so long. */
+#define PATIENCE_MS 120000
+
 static inline void wait_a_little(void)
 {
     (void)nanosleep(&(struct timespec) { .tv_nsec = 1000000 }, NULL);
@@ -22,5 +25,8 @@ static inline void wait_a_little(void)
             wait_a_little();                                                                                           \
         is_true_;                                                                                                      \
     })
+
+/* For what comes true soon: `cr_assert(BECOMES(count == 3))`. A fixed time is only for what must not come true. */
+#define BECOMES(condition) WAIT_FOR(condition, PATIENCE_MS)
 
 #endif

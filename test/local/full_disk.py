@@ -25,7 +25,7 @@ def unmount(folder):
 def fill(folder):
     path = os.path.join(folder, "filler")
     try:
-        file = open(path, "wb")
+        file = open(path, "wb", buffering=0)
     except OSError as error:  # full before: of what?
         used = local.subprocess.run(["du", "-k", folder], capture_output=True, text=True, check=False).stdout
         raise AssertionError(f"{error}, {os.statvfs(folder)}: {used}") from error
@@ -33,7 +33,6 @@ def fill(folder):
         try:
             while True:
                 file.write(b"\0" * 65536)
-                file.flush()
         except OSError:
             pass
     return path

@@ -7,6 +7,7 @@
 #include "apiserver/resources.h"
 #include "base/clock.h"
 #include "test/harness/race.h"
+#include "test/harness/wait.h"
 #include "json/json_parse.h"
 
 #define WRITERS 3
@@ -101,8 +102,10 @@ static void *writer(void *arg)
 static void wait_for(atomic_int *value, int wanted)
 {
     int64_t deadline = deadline_in_ms(60000);
-    while (atomic_load(value) < wanted)
+    while (atomic_load(value) < wanted) {
         CHECK(!deadline_has_passed(deadline));
+        wait_a_little();
+    }
 }
 
 static void run(struct api *api)

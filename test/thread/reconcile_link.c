@@ -87,7 +87,7 @@ static void command_all(struct link *const *list, int64_t term)
     for (size_t i = 0; i < AGENTS; i++)
         calls[i] = (struct link_call) { .link = list[i], .path = "/v1/prepare", .body = body_of(a, term) };
     link_command_all(links, calls, AGENTS, deadline_in_ms(COMMAND_MS));
-    CHECK(clock_monotonic_ns() - began_ns < 20 * NS_PER_S);
+    CHECK(clock_monotonic_ns() - began_ns < 60 * NS_PER_S);
     for (size_t i = 0; i < AGENTS; i++)
         arena_free(calls[i].arena);
 }
@@ -181,7 +181,7 @@ int main(void)
     /* The end while a link is open and a command is under way. */
     struct watcher w = { 0 };
     struct link *l = open_link(0, &w);
-    CHECK(WAIT_FOR(fake_agent_look(fleet, "pg-1").is_alive, 20000));
+    CHECK(BECOMES(fake_agent_look(fleet, "pg-1").is_alive));
     links_cancel(links);
     CLEANUP(arena_freep) struct arena *a = arena_new();
     CHECK(link_command(l, a, "/v1/restart", body_of(a, 1), deadline_in_ms(COMMAND_MS), NULL, &err) == ERRC_CANCELLED);

@@ -56,7 +56,7 @@ static void lead(void)
 {
     for (int round = 0; round < ROUNDS; round++) {
         struct manager *m = start();
-        CHECK(WAIT_FOR(fake_fleet_write(fleet), 60000));
+        CHECK(BECOMES(fake_fleet_write(fleet)));
         post(m, "switchover");
         post(m, "restart");
         (void)WAIT_FOR(atomic_load(&answered) == atomic_load(&asked), 3000);
@@ -108,11 +108,11 @@ int main(void)
     fleet = fake_fleet_new();
     fake_kube_put(kube, CLUSTER, "{\"apiVersion\":\"postgres.example.io/v1\",\"spec\":{\"instances\":3}}");
     struct manager *m = start();
-    CHECK(WAIT_FOR(fake_agent_look(fleet, "pg-3").is_streaming, 60000));
+    CHECK(BECOMES(fake_agent_look(fleet, "pg-3").is_streaming));
     manager_stop(m);
     race(3, take_part, NULL);
     m = start();
-    CHECK(WAIT_FOR(fake_fleet_lost(fleet) == 0, 60000));
+    CHECK(BECOMES(fake_fleet_lost(fleet) == 0));
     CHECK(fake_fleet_violations(fleet) == 0);
     manager_stop(m);
     fake_fleet_free(fleet);

@@ -72,7 +72,7 @@ static void *take_part(void *arg UNUSED)
     else if (role < ADDERS + WORKERS)
         work();
     else {
-        CHECK(WAIT_FOR(all_seen(), 30000));
+        CHECK(BECOMES(all_seen()));
         workqueue_shutdown(queue);
     }
     return NULL;

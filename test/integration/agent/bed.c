@@ -139,7 +139,12 @@ static void guard(const struct bed *b)
 void bed_open(struct bed *b, size_t instances)
 {
     struct error err = { 0 };
-    *b = (struct bed) { .arena = arena_new(), .term = 1, .timeline = 1, .primary = "pg-1", .may_start = true };
+    *b = (struct bed) { .arena = arena_new(),
+                        .term = 1,
+                        .timeline = 1,
+                        .primary = "pg-1",
+                        .may_start = true,
+                        .crash_grace_ms = PATIENCE_MS };
     (void)snprintf(b->dir, sizeof(b->dir), "/tmp/pgagent.XXXXXX");
     cr_assert(mkdtemp(b->dir));
     guard(b);
@@ -207,9 +212,9 @@ bool process_lives(pid_t pid)
     return !str_has_prefix(state, S("Z")) && !str_has_prefix(state, S("X"));
 }
 
-static void wait_gone(pid_t pid, int64_t ms)
+static void wait_gone(pid_t pid)
 {
-    int64_t deadline_ns = deadline_in_ms(ms);
+    int64_t deadline_ns = deadline_in_ms(PATIENCE_MS);
     while (process_lives(pid) && !deadline_has_passed(deadline_ns))
         (void)sched_yield();
 }
@@ -217,7 +222,7 @@ static void wait_gone(pid_t pid, int64_t ms)
 void instance_kill_agent(struct instance *i)
 {
     cr_assert(kill(i->pid, SIGKILL) == 0);
-    wait_gone(i->pid, 5000);
+    wait_gone(i->pid);
     i->pid = 0;
 }
 
@@ -241,7 +246,7 @@ static void end_agent(struct instance *i)
     i->stream = NULL;
     if (i->pid > 1) {
         (void)kill(i->pid, SIGTERM);
-        wait_gone(i->pid, 20000);
+        wait_gone(i->pid);
         (void)kill(i->pid, SIGKILL);
     }
     arena_free(i->status_arena);
@@ -276,7 +281,7 @@ str bed_run(struct bed *b, const char *const *argv, const char *const *env)
     spec.env = env;
     struct process_result result;
     struct error err = { 0 };
-    int r = process_run(b->arena, &spec, deadline_in_ms(60000), 1u << 20, NULL, NULL, &result, &err);
+    int r = process_run(b->arena, &spec, deadline_in_ms(PATIENCE_MS), 1u << 20, NULL, NULL, &result, &err);
     cr_assert(r == 0, "%s: %s\n%.*s", argv[0], err.text, STR_ARG(result.err));
     return str_trim(result.out);
 }

@@ -11,10 +11,12 @@
 
 #include "agent/message.h"
 #include "base/process.h"
+#include "harness/wait.h"
 #include "kube/http_client.h"
 #include "pki/pki.h"
 
 #define BED_INSTANCES_MAX 4
+#define BED_TEST_S 1200 /* only a test that hangs is ended by it */
 
 struct bed;
 
@@ -47,8 +49,9 @@ struct bed {
     /* what the leader says */
     int64_t term, timeline;
     const char *primary;
-    bool may_start; /* the word that lets a primary start in place */
-    bool is_silent; /* answers no heartbeat */
+    bool may_start;         /* the word that lets a primary start in place */
+    bool is_silent;         /* answers no heartbeat */
+    int64_t crash_grace_ms; /* so long that no test is overtaken by it, unless it asks for less */
     bool is_initialized;
     const char *sync_names;
     const char *postgres_bin; /* NULL: Debian's */
@@ -91,11 +94,14 @@ int instance_command(struct instance *i, const char *path, const struct json *bo
 struct agent_report instance_prepare(struct instance *i, const char *want);
 void instance_promote(struct instance *i, int64_t timeline);
 
+/* SIGKILL to PostgreSQL; returns after how many milliseconds its agent said so. No heartbeat is answered meanwhile. */
+int64_t instance_crash(struct instance *i);
+
 typedef bool (*status_fn)(const struct agent_status *s);
 /* Answers heartbeats until the condition holds of the newest status; false: not within this time. */
 bool instance_becomes(struct instance *i, status_fn is_so, int64_t ms);
 /* The same, or fails the test. */
-void instance_wait(struct instance *i, const char *what, status_fn is_so, int64_t ms);
+void instance_wait(struct instance *i, const char *what, status_fn is_so);
 bool is_running_primary(const struct agent_status *s);
 bool is_streaming_standby(const struct agent_status *s);
 bool is_crashed(const struct agent_status *s);

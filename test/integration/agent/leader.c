@@ -77,7 +77,7 @@ int instance_command(struct instance *i, const char *path, const struct json *bo
         .content_type = S("application/json"),
         .body = json_text(a, body),
         .tls = &tls,
-        .deadline_ns = deadline_in_ms(30000),
+        .deadline_ns = deadline_in_ms(PATIENCE_MS),
     };
     struct http_client_response res = { 0 };
     struct error err = { 0 };
@@ -140,9 +140,9 @@ bool instance_becomes(struct instance *i, status_fn is_so, int64_t ms)
     }
 }
 
-void instance_wait(struct instance *i, const char *what, status_fn is_so, int64_t ms)
+void instance_wait(struct instance *i, const char *what, status_fn is_so)
 {
-    if (instance_becomes(i, is_so, ms))
+    if (instance_becomes(i, is_so, PATIENCE_MS))
         return;
     struct agent_status s = instance_status(i);
     cr_assert(false, "%s is not %s: %.*s", i->name, what,
@@ -163,6 +163,25 @@ bool is_streaming_standby(const struct agent_status *s)
 bool is_crashed(const struct agent_status *s)
 {
     return str_eq(s->phase, S("crashed"));
+}
+
+static int64_t crash_told_ns(struct instance *i)
+{
+    pthread_mutex_lock(&i->lock);
+    int64_t ns = i->crashed_ns;
+    pthread_mutex_unlock(&i->lock);
+    return ns;
+}
+
+int64_t instance_crash(struct instance *i)
+{
+    pthread_mutex_lock(&i->lock);
+    i->crashed_ns = 0;
+    pthread_mutex_unlock(&i->lock);
+    int64_t began_ns = clock_monotonic_ns();
+    cr_assert(kill(instance_postmaster(i), SIGKILL) == 0);
+    cr_assert(BECOMES(crash_told_ns(i) != 0), "%s never says that it crashed", i->name);
+    return (crash_told_ns(i) - began_ns) / NS_PER_MS;
 }
 
 bool is_stopped(const struct agent_status *s)
@@ -229,6 +248,7 @@ void instance_configure(struct instance *i)
         .private_key_pem = pair.private_key_pem,
         .ca_pem = b->ca.certificate_pem,
         .data_checksums = true,
+        .crash_grace_ms = b->crash_grace_ms,
     };
     const struct json *answer = NULL;
     int code = instance_command(i, "/v1/configure", agent_config_to_json(a, &c), &answer);
@@ -284,10 +304,10 @@ void bed_start(struct bed *b)
         instance_connect(&b->instances[n]);
     }
     bed_configure_all(b);
-    instance_wait(&b->instances[0], "a running primary", is_running_primary, 60000);
+    instance_wait(&b->instances[0], "a running primary", is_running_primary);
     b->is_initialized = true;
     for (size_t n = 1; n < b->count; n++)
-        instance_wait(&b->instances[n], "a streaming standby", is_streaming_standby, 60000);
+        instance_wait(&b->instances[n], "a streaming standby", is_streaming_standby);
 }
 
 void instance_relaunch(struct instance *i)
@@ -299,7 +319,7 @@ void instance_relaunch(struct instance *i)
 
 void instance_wait_rows(struct instance *i, const char *wanted)
 {
-    int64_t deadline_ns = deadline_in_ms(20000);
+    int64_t deadline_ns = deadline_in_ms(PATIENCE_MS);
     /* Also the table comes by replication. */
     static const char sql[] = "SELECT coalesce((SELECT (xpath('/row/c/text()', query_to_xml('SELECT count(*) AS c "
                               "FROM t', false, true, '')))[1]::text WHERE to_regclass('t') IS NOT NULL), '0')";

@@ -36,28 +36,28 @@ static bool goes_on_hanging(const struct agent_status *s)
     return says_that_it_hangs(s) && s->health_ok && s->nonce > hung_from + 6;
 }
 
-Test(agent_faults, a_disk_that_hangs_is_told_and_holds_up_neither_the_heartbeat_nor_the_end, .timeout = 200)
+Test(agent_faults, a_disk_that_hangs_is_told_and_holds_up_neither_the_heartbeat_nor_the_end, .timeout = BED_TEST_S)
 {
     struct bed b;
     bed_bring_up(&b, 1);
     struct instance *i = &b.instances[0];
-    instance_wait(i, "writing", has_written, 20000);
+    instance_wait(i, "writing", has_written);
     /* A fifo that nobody reads: the probe's child hangs when it opens it, as on a disk that does not answer. */
     const char *probe = arena_printf(b.arena, "%s/run/probe", i->dir).ptr;
     cr_assert(unlink(probe) == 0 && mkfifo(probe, 0666) == 0 && chmod(probe, 0666) == 0);
-    instance_wait(i, "saying that the disk hangs", says_that_it_hangs, 20000);
+    instance_wait(i, "saying that the disk hangs", says_that_it_hangs);
     hung_from = instance_status(i).nonce;
-    instance_wait(i, "still heard", goes_on_hanging, 20000);
+    instance_wait(i, "still heard", goes_on_hanging);
     /* The end does not wait for the child, and the child does not hold the lock. */
     cr_assert(kill(i->pid, SIGTERM) == 0);
-    int64_t deadline_ns = deadline_in_ms(20000);
+    int64_t deadline_ns = deadline_in_ms(PATIENCE_MS);
     while (!instance_is_free(i))
         cr_assert(!deadline_has_passed(deadline_ns), "the lock is held by a child that hangs");
     i->pid = 0;
     FD_AUTO reader = open(probe, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* lets the child go */
     cr_assert(reader >= 0 && unlink(probe) == 0);
     instance_relaunch(i);
-    instance_wait(i, "writing again", has_written, 30000);
+    instance_wait(i, "writing again", has_written);
     bed_close(&b);
 }
 
@@ -67,14 +67,14 @@ static off_t size_of(struct instance *i, const char *name)
     return stat(arena_printf(i->bed->arena, "%s/%s", i->dir, name).ptr, &st) == 0 ? st.st_size : 0;
 }
 
-Test(agent_faults, logs_stay_small_and_last_words_are_still_found, .timeout = 200)
+Test(agent_faults, logs_stay_small_and_last_words_are_still_found, .timeout = BED_TEST_S)
 {
     struct bed b;
     bed_open(&b, 1);
     b.log_max_bytes = 65536;
     bed_start(&b);
     struct instance *i = &b.instances[0];
-    int64_t deadline_ns = deadline_in_ms(90000);
+    int64_t deadline_ns = deadline_in_ms(PATIENCE_MS);
     for (int n = 0; size_of(i, "postgres.log.3") == 0; n++) {
         cr_assert(!deadline_has_passed(deadline_ns), "three generations never come");
         if (size_of(i, "postgres.log") < 100000)
@@ -101,7 +101,7 @@ static str launch_fails(struct instance *i)
     const struct process_spec spec = bed_spec(b, argv);
     struct process_result result;
     struct error err = { 0 };
-    int r = process_run(b->arena, &spec, deadline_in_ms(20000), 65536, NULL, NULL, &result, &err);
+    int r = process_run(b->arena, &spec, deadline_in_ms(PATIENCE_MS), 65536, NULL, NULL, &result, &err);
     cr_assert(r != 0 && result.exit_code == 1, "it started");
     return result.err;
 }
@@ -116,7 +116,7 @@ static void write_file(struct instance *i, const char *name, str text)
         cr_assert(chown(path, b->uid, b->gid) == 0);
 }
 
-Test(agent_faults, garbage_in_its_files_and_a_taken_port_are_named_and_nothing_is_lost, .timeout = 200)
+Test(agent_faults, garbage_in_its_files_and_a_taken_port_are_named_and_nothing_is_lost, .timeout = BED_TEST_S)
 {
     struct bed b;
     bed_bring_up(&b, 1);
@@ -147,7 +147,7 @@ Test(agent_faults, garbage_in_its_files_and_a_taken_port_are_named_and_nothing_i
     CHECK_HAS(launch_fails(i), "in use");
     fs_closep(&agent_port);
     instance_relaunch(i);
-    instance_wait(i, "running again", is_running_primary, 30000);
+    instance_wait(i, "running again", is_running_primary);
     CHECK_STR(instance_app_sql(i, "SELECT count(*) FROM t"), "1");
     bed_close(&b);
 }
@@ -157,7 +157,7 @@ static bool says_port_is_taken(const struct agent_status *s)
     return !s->postgres_running && str_find(s->message, S("TCP/IP sockets")) >= 0;
 }
 
-Test(agent_faults, postgres_waits_for_its_port_and_says_so, .timeout = 200)
+Test(agent_faults, postgres_waits_for_its_port_and_says_so, .timeout = BED_TEST_S)
 {
     struct bed b;
     bed_bring_up(&b, 1);
@@ -168,14 +168,14 @@ Test(agent_faults, postgres_waits_for_its_port_and_says_so, .timeout = 200)
     FD_AUTO port = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int on = 1;
     (void)setsockopt(port, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    int64_t deadline_ns = deadline_in_ms(10000);
+    int64_t deadline_ns = deadline_in_ms(PATIENCE_MS);
     while (bind(port, (struct sockaddr *)&at, sizeof(at)) != 0)
         cr_assert(!deadline_has_passed(deadline_ns), "the port is not free");
     cr_assert(listen(port, 1) == 0);
     instance_relaunch(i);
-    instance_wait(i, "saying that the port is taken", says_port_is_taken, 30000);
+    instance_wait(i, "saying that the port is taken", says_port_is_taken);
     fs_closep(&port);
-    instance_wait(i, "running again", is_running_primary, 60000);
+    instance_wait(i, "running again", is_running_primary);
     bed_close(&b);
 }
 
@@ -184,7 +184,7 @@ static bool says_full(const struct agent_status *s)
     return !s->postgres_running && str_find(s->message, S("volume is full")) >= 0;
 }
 
-Test(agent_faults, a_full_volume_is_told_and_left_as_soon_as_there_is_room, .timeout = 300)
+Test(agent_faults, a_full_volume_is_told_and_left_as_soon_as_there_is_room, .timeout = BED_TEST_S)
 {
     struct bed b;
     bed_open(&b, 1);
@@ -204,16 +204,16 @@ Test(agent_faults, a_full_volume_is_told_and_left_as_soon_as_there_is_room, .tim
     pid_t before = instance_postmaster(i);
     /* Nothing can be written any more; PostgreSQL ends as soon as it needs WAL. */
     cr_assert(kill(before, SIGKILL) == 0);
-    instance_wait(i, "saying that the volume is full", says_full, 60000);
+    instance_wait(i, "saying that the volume is full", says_full);
     cr_assert(unlink(ballast) == 0);
     fs_closep(&fd);
-    instance_wait(i, "running again", is_running_primary, 90000);
+    instance_wait(i, "running again", is_running_primary);
     CHECK_STR(instance_app_sql(i, "INSERT INTO t VALUES (2); SELECT count(*) FROM t"), "2");
     cr_expect(instance_status(i).term == 1);
     char dir[128];
     (void)snprintf(dir, sizeof(dir), "%s", i->dir);
     (void)kill(i->pid, SIGTERM);
-    int64_t deadline_ns = deadline_in_ms(20000);
+    int64_t deadline_ns = deadline_in_ms(PATIENCE_MS);
     while (process_lives(i->pid) && !deadline_has_passed(deadline_ns))
         (void)poll(NULL, 0, 10);
     i->pid = 0;
@@ -226,7 +226,7 @@ static bool says_what_is_missing(const struct agent_status *s)
     return !s->postgres_running && str_find(s->message, S("No such file")) >= 0 && s->usable;
 }
 
-Test(agent_faults, missing_programs_are_told_and_cost_no_data, .timeout = 300)
+Test(agent_faults, missing_programs_are_told_and_cost_no_data, .timeout = BED_TEST_S)
 {
     struct bed b;
     bed_bring_up(&b, 2);
@@ -236,11 +236,11 @@ Test(agent_faults, missing_programs_are_told_and_cost_no_data, .timeout = 300)
     instance_kill_all(two);
     b.postgres_bin = "/nonexistent";
     instance_relaunch(two);
-    instance_wait(two, "saying what is missing", says_what_is_missing, 30000);
+    instance_wait(two, "saying what is missing", says_what_is_missing);
     instance_kill_agent(two);
     b.postgres_bin = "/usr/lib/postgresql/15/bin";
     instance_relaunch(two);
-    instance_wait(two, "a streaming standby", is_streaming_standby, 60000);
+    instance_wait(two, "a streaming standby", is_streaming_standby);
     str log = instance_log(two, "agent.log");
     ptrdiff_t first = str_find(log, S("\"msg\":\"copied\""));
     cr_expect(str_find(str_from_offset(log, (size_t)first + 5), S("\"msg\":\"copied\"")) < 0, "nothing is copied anew");
@@ -248,7 +248,7 @@ Test(agent_faults, missing_programs_are_told_and_cost_no_data, .timeout = 300)
 }
 
 /* Ignored signals are inherited: so would be the ends of children that nobody then could wait for. */
-Test(agent_faults, nothing_goes_on_running_when_the_folder_is_taken_away, .timeout = 200)
+Test(agent_faults, nothing_goes_on_running_when_the_folder_is_taken_away, .timeout = BED_TEST_S)
 {
     struct bed b;
     bed_bring_up(&b, 1);
@@ -257,7 +257,7 @@ Test(agent_faults, nothing_goes_on_running_when_the_folder_is_taken_away, .timeo
     pid_t postmaster = instance_postmaster(i);
     const char *away = arena_printf(b.arena, "%s.away", i->dir).ptr;
     cr_assert(rename(i->dir, away) == 0);
-    int64_t deadline_ns = deadline_in_ms(60000);
+    int64_t deadline_ns = deadline_in_ms(PATIENCE_MS);
     while (process_lives(i->pid) || process_lives(postmaster)) {
         cr_assert(!deadline_has_passed(deadline_ns), "they run without a folder");
         (void)poll(NULL, 0, 20);
@@ -265,12 +265,13 @@ Test(agent_faults, nothing_goes_on_running_when_the_folder_is_taken_away, .timeo
     cr_assert(rename(away, i->dir) == 0);
     i->pid = 0;
     instance_relaunch(i);
-    instance_wait(i, "running again", is_running_primary, 60000);
+    instance_wait(i, "running again", is_running_primary);
     CHECK_STR(instance_app_sql(i, "SELECT count(*) FROM t"), "1000");
     bed_close(&b);
 }
 
-Test(agent_faults, children_are_waited_for_although_the_starter_ignored_them_and_orphans_are_reaped, .timeout = 200)
+Test(agent_faults, children_are_waited_for_although_the_starter_ignored_them_and_orphans_are_reaped,
+     .timeout = BED_TEST_S)
 {
     struct bed b;
     bed_open(&b, 1);
@@ -278,7 +279,7 @@ Test(agent_faults, children_are_waited_for_although_the_starter_ignored_them_and
     instance_launch_by(i, "trap '' CHLD; exec \"$@\"");
     instance_connect(i);
     instance_configure(i);
-    instance_wait(i, "a running primary", is_running_primary, 60000);
+    instance_wait(i, "a running primary", is_running_primary);
     b.is_initialized = true;
     /* One whose parent dies first becomes the agent's, as in a container, and vanishes at its end. */
     const char *mark = arena_printf(b.arena, "%s/orphan", i->dir).ptr;
@@ -290,7 +291,7 @@ Test(agent_faults, children_are_waited_for_although_the_starter_ignored_them_and
                      mark)
             .ptr);
     str text;
-    int64_t pid = 0, deadline_ns = deadline_in_ms(20000);
+    int64_t pid = 0, deadline_ns = deadline_in_ms(PATIENCE_MS);
     while (fs_read(b.arena, mark, 100, &text, NULL) != 0 || !str_to_i64(str_trim(text), &pid))
         cr_assert(!deadline_has_passed(deadline_ns), "no orphan");
     const char *stat = arena_printf(b.arena, "/proc/%d/stat", (int)pid).ptr;

@@ -38,7 +38,7 @@ static pid_t kill_at(struct bed *b, pid_t pid, const char *path, const char *cal
                            NULL };
     const struct process_spec spec = { .argv = argv, .stdout_fd = -1, .stderr_fd = -1 };
     CHECK_OK(process_start(&spec, &tracer, &err), err);
-    int64_t deadline_ns = deadline_in_ms(10000);
+    int64_t deadline_ns = deadline_in_ms(PATIENCE_MS);
     while (!is_traced(a, pid))
         cr_assert(!deadline_has_passed(deadline_ns), "strace does not attach to %d", (int)pid);
     return tracer;
@@ -52,7 +52,7 @@ static void wait_pid(pid_t pid)
 
 static void wait_dead(pid_t pid, const char *what)
 {
-    int64_t deadline_ns = deadline_in_ms(30000);
+    int64_t deadline_ns = deadline_in_ms(PATIENCE_MS);
     while (process_lives(pid)) {
         cr_assert(!deadline_has_passed(deadline_ns), "%s does not end", what);
         (void)poll(NULL, 0, 2);
@@ -84,7 +84,7 @@ static void prepare_both(struct bed *b, struct instance *from, struct instance *
 
 static void check_primary(struct bed *b, struct instance *to, int64_t timeline, const char *rows)
 {
-    instance_wait(to, "the primary", has_tables, 60000);
+    instance_wait(to, "the primary", has_tables);
     struct agent_status s = instance_status(to);
     cr_expect(s.timeline == timeline, "timeline %lld instead of %lld", (long long)s.timeline, (long long)timeline);
     CHECK_STR(instance_app_sql(to, "INSERT INTO t VALUES (1); SELECT count(*) FROM t"), rows);
@@ -120,7 +120,7 @@ static const struct step {
     { "with the new timeline in pg_control", FILE_CONTROL, "openat", 2, false },
 };
 
-Test(agent_interrupted, a_promotion_killed_at_any_step_ends_as_primary, .timeout = 500)
+Test(agent_interrupted, a_promotion_killed_at_any_step_ends_as_primary, .timeout = BED_TEST_S)
 {
     struct bed b;
     bed_bring_up(&b, 2);
@@ -142,7 +142,7 @@ Test(agent_interrupted, a_promotion_killed_at_any_step_ends_as_primary, .timeout
             instance_relaunch(to);
         }
         check_primary(&b, to, timeline, arena_printf(b.arena, "%zu", n + 2).ptr);
-        instance_wait(from, "a streaming standby", is_streaming_standby, 90000);
+        instance_wait(from, "a streaming standby", is_streaming_standby);
         struct instance *old = from;
         from = to;
         to = old;
@@ -150,7 +150,7 @@ Test(agent_interrupted, a_promotion_killed_at_any_step_ends_as_primary, .timeout
     bed_close(&b);
 }
 
-Test(agent_interrupted, a_promotion_begun_but_not_started_goes_on_with_the_next_agent, .timeout = 300)
+Test(agent_interrupted, a_promotion_begun_but_not_started_goes_on_with_the_next_agent, .timeout = BED_TEST_S)
 {
     struct bed b;
     bed_bring_up(&b, 2);
@@ -165,7 +165,7 @@ Test(agent_interrupted, a_promotion_begun_but_not_started_goes_on_with_the_next_
     bed_close(&b);
 }
 
-Test(agent_interrupted, what_a_promotion_left_counts_for_nothing_in_the_next_term, .timeout = 300)
+Test(agent_interrupted, what_a_promotion_left_counts_for_nothing_in_the_next_term, .timeout = BED_TEST_S)
 {
     struct bed b;
     bed_bring_up(&b, 2);
@@ -185,7 +185,7 @@ Test(agent_interrupted, what_a_promotion_left_counts_for_nothing_in_the_next_ter
     b.primary = "";
     /* It counts once it has replayed what it has. */
     struct agent_report r = instance_prepare(two, "freeze");
-    int64_t deadline_ns = deadline_in_ms(30000);
+    int64_t deadline_ns = deadline_in_ms(PATIENCE_MS);
     for (; !r.usable && !deadline_has_passed(deadline_ns); r = instance_prepare(two, "freeze"))
         (void)poll(NULL, 0, 50);
     cr_expect(r.usable && r.timeline == 1 && r.wal_term == 1, "it says timeline %lld of term %lld",
@@ -193,6 +193,6 @@ Test(agent_interrupted, what_a_promotion_left_counts_for_nothing_in_the_next_ter
     b.may_start = true;
     instance_promote(two, 6);
     check_primary(&b, two, 6, "2");
-    instance_wait(one, "a streaming standby", is_streaming_standby, 90000);
+    instance_wait(one, "a streaming standby", is_streaming_standby);
     bed_close(&b);
 }

@@ -26,7 +26,7 @@ static void configure(struct bed *b, const char *parameters)
     CHECK_OK(json_parse(b->arena, str_from(parameters), NULL, &b->parameters, &err), err);
     send_to_all(b);
     for (size_t n = 0; n < b->count; n++)
-        instance_wait(&b->instances[n], "in force", is_in_force, 20000);
+        instance_wait(&b->instances[n], "in force", is_in_force);
 }
 
 static void bring_up(struct bed *b, size_t count, const char *parameters)
@@ -39,12 +39,12 @@ static void bring_up(struct bed *b, size_t count, const char *parameters)
         instance_connect(&b->instances[n]);
     }
     send_to_all(b);
-    instance_wait(&b->instances[0], "a running primary", is_running_primary, 60000);
+    instance_wait(&b->instances[0], "a running primary", is_running_primary);
     b->is_initialized = true;
     if (count > 1)
-        instance_wait(&b->instances[1], "a streaming standby", is_streaming_standby, 60000);
+        instance_wait(&b->instances[1], "a streaming standby", is_streaming_standby);
     for (size_t n = 0; n < count; n++)
-        instance_wait(&b->instances[n], "in force", is_in_force, 20000);
+        instance_wait(&b->instances[n], "in force", is_in_force);
 }
 
 static void restart(struct instance *i, const char *id, str postmaster)
@@ -88,7 +88,7 @@ static bool is_not_refused(const struct agent_status *s)
     return is_in_force(s) && s->config_error.len == 0;
 }
 
-Test(agent_parameters, a_version_is_in_force_when_postgresql_has_loaded_it, .timeout = 300)
+Test(agent_parameters, a_version_is_in_force_when_postgresql_has_loaded_it, .timeout = BED_TEST_S)
 {
     struct bed b;
     bring_up(&b, 1, "{}");
@@ -102,7 +102,7 @@ Test(agent_parameters, a_version_is_in_force_when_postgresql_has_loaded_it, .tim
     bed_close(&b);
 }
 
-Test(agent_parameters, a_limit_falls_on_a_standby_only_after_its_primary, .timeout = 300)
+Test(agent_parameters, a_limit_falls_on_a_standby_only_after_its_primary, .timeout = BED_TEST_S)
 {
     struct bed b;
     bring_up(&b, 2, "{\"max_connections\":\"55\"}");
@@ -114,24 +114,24 @@ Test(agent_parameters, a_limit_falls_on_a_standby_only_after_its_primary, .timeo
     cr_expect(str_eq(standby.pending_restart_names, S("max_connections")));
     /* Too early: it has to keep the limit, says so again, and is not left with it for good. */
     restart(two, "r-1", S(""));
-    instance_wait(two, "restarted", has_restarted, 60000);
+    instance_wait(two, "restarted", has_restarted);
     CHECK_STR(shown(two, "max_connections"), "55");
     standby = instance_status(two);
     cr_expect(standby.pending_restart && standby.restart_primary_first);
     restart(one, "r-1", primary.postmaster);
-    instance_wait(one, "restarted", has_restarted, 60000);
+    instance_wait(one, "restarted", has_restarted);
     CHECK_STR(shown(one, "max_connections"), "45");
     cr_expect(!instance_status(one).pending_restart);
-    instance_wait(two, "free to fall", may_fall, 60000);
+    instance_wait(two, "free to fall", may_fall);
     standby = instance_status(two);
     restart(two, "r-2", standby.postmaster);
-    instance_wait(two, "restarted", has_restarted, 60000);
+    instance_wait(two, "restarted", has_restarted);
     CHECK_STR(shown(two, "max_connections"), "45");
     cr_expect(!instance_status(two).pending_restart);
     /* An order for a start that is no more does nothing. */
     pid_t before = instance_postmaster(two);
     restart(two, "r-3", standby.postmaster);
-    instance_wait(two, "streaming", is_streaming_standby, 60000);
+    instance_wait(two, "streaming", is_streaming_standby);
     configure(&b, "{\"max_connections\":\"60\"}");
     cr_expect(instance_postmaster(two) == before);
     standby = instance_status(two);
@@ -139,26 +139,26 @@ Test(agent_parameters, a_limit_falls_on_a_standby_only_after_its_primary, .timeo
     bed_close(&b);
 }
 
-Test(agent_parameters, what_alter_system_changed_is_told_and_wants_no_restart, .timeout = 300)
+Test(agent_parameters, what_alter_system_changed_is_told_and_wants_no_restart, .timeout = BED_TEST_S)
 {
     struct bed b;
     bring_up(&b, 1, "{\"shared_buffers\":\"16MB\"}");
     struct instance *i = &b.instances[0];
     (void)instance_sql(i, "postgres", "ALTER SYSTEM SET shared_buffers = '24MB'");
     (void)instance_sql(i, "postgres", "SELECT pg_reload_conf()");
-    instance_wait(i, "waiting elsewhere", waits_elsewhere, 20000);
+    instance_wait(i, "waiting elsewhere", waits_elsewhere);
     cr_expect(!instance_status(i).pending_restart);
     /* It wins over the configuration also after a restart, which is not asked for again and again. */
     configure(&b, "{\"shared_buffers\":\"20MB\"}");
     cr_expect(instance_status(i).pending_restart, "both changed it");
     restart(i, "r-1", S(""));
-    instance_wait(i, "restarted", has_restarted, 60000);
+    instance_wait(i, "restarted", has_restarted);
     CHECK_STR(shown(i, "shared_buffers"), "24MB");
     cr_expect(!instance_status(i).pending_restart);
     bed_close(&b);
 }
 
-Test(agent_parameters, what_postgresql_refuses_of_the_configuration_is_told, .timeout = 300)
+Test(agent_parameters, what_postgresql_refuses_of_the_configuration_is_told, .timeout = BED_TEST_S)
 {
     struct bed b;
     bring_up(&b, 1, "{}");
@@ -166,18 +166,18 @@ Test(agent_parameters, what_postgresql_refuses_of_the_configuration_is_told, .ti
     struct arena *a = b.arena;
     b.parameters = JSON_OBJECT_OF(a, JSON_MEMBER("work_mam", json_string(a, S("1MB"))));
     send_to_all(&b);
-    instance_wait(i, "refused", is_refused, 20000);
+    instance_wait(i, "refused", is_refused);
     struct agent_status s = instance_status(i);
     cr_expect(!is_in_force(&s), "an unknown name keeps PostgreSQL from loading anything");
     CHECK_HAS(s.config_error, "work_mam");
     b.parameters = JSON_OBJECT_OF(a, JSON_MEMBER("log_timezone", json_string(a, S("Nowhere/At_All"))),
                                   JSON_MEMBER("work_mem", json_string(a, S("9MB"))));
     send_to_all(&b);
-    instance_wait(i, "in force", is_in_force, 20000);
-    instance_wait(i, "refused", is_refused, 20000);
+    instance_wait(i, "in force", is_in_force);
+    instance_wait(i, "refused", is_refused);
     CHECK_HAS(instance_status(i).config_error, "log_timezone");
     CHECK_STR(shown(i, "work_mem"), "9MB");
     configure(&b, "{}");
-    instance_wait(i, "fine again", is_not_refused, 20000);
+    instance_wait(i, "fine again", is_not_refused);
     bed_close(&b);
 }

@@ -293,7 +293,7 @@ static str run(const char *const *argv, str input)
 {
     struct process_result r;
     const struct process_spec spec = { .argv = argv, .input = input };
-    int result = process_run(arena, &spec, deadline_in_ms(20000), 1 << 20, NULL, NULL, &r, &error);
+    int result = process_run(arena, &spec, deadline_in_ms(120000), 1 << 20, NULL, NULL, &r, &error);
     if (result == ERRC_NOT_FOUND)
         cr_skip_test("%s is not installed", argv[0]);
     cr_assert_eq(result, 0, "%s", error.text);

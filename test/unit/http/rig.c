@@ -147,7 +147,8 @@ static void handle(void *self, struct http_request *req)
         atomic_fetch_add(&rig->deferred_count, 1);
     } else if (str_eq(req->path, S("/bounded"))) {
         rig->deferred[rig->deferred_count] = http_defer(req);
-        http_deferred_bound(rig->deferred[rig->deferred_count], deadline_in_ms(100), answer_overdue, rig);
+        http_deferred_bound(rig->deferred[rig->deferred_count], deadline_in_ms(rig->bound_ms ? rig->bound_ms : 100),
+                            answer_overdue, rig);
         atomic_fetch_add(&rig->deferred_count, 1);
     } else
         answer(req, 200, S("hello\n"));
@@ -189,7 +190,7 @@ static void on_visit(void *arg)
 void rig_on_loop(struct rig *rig, void (*fn)(void *arg), void *arg)
 {
     struct visit v = { fn, arg, false };
-    if (!http_loop_post(http_server_loop(rig->server, 0), on_visit, &v) || !WAIT_FOR(v.is_done, 5000))
+    if (!http_loop_post(http_server_loop(rig->server, 0), on_visit, &v) || !BECOMES(v.is_done))
         abort();
 }
 

@@ -23,7 +23,7 @@
  *   /empty    204
  *   /bytes    options.body
  *   /defer    kept in rig.deferred
- *   /bounded  the same with a deadline of 100 ms, and an answer 504 with `overdue`
+ *   /bounded  the same with a deadline of rig.bound_ms (0: 100 ms), and an answer 504 with `overdue`
  *   /stream   kept in rig.streams
  */
 struct rig_stream {
@@ -40,7 +40,7 @@ struct rig {
     str body;
     struct blob **blobs;
     size_t blob_count;
-    atomic_int handled, overdue;
+    atomic_int handled, overdue, bound_ms;
     atomic_size_t deferred_count, stream_count;
     struct http_deferred *deferred[RIG_KEPT_MAX];
     struct rig_stream streams[RIG_KEPT_MAX];
@@ -92,8 +92,10 @@ struct client {
 };
 
 int rig_tcp(const struct rig *rig);
-/* Reads give up after 5 s. NULL when the handshake fails. */
+/* Reads give up after PATIENCE_MS. NULL when the handshake fails. */
 struct client *client_open(const struct rig *rig, bool is_http2, const struct pki_pair *certificate);
+/* HTTP/1.1, and the data leave together with the last bytes of the handshake. */
+struct client *client_open_with(const struct rig *rig, const void *data, size_t len);
 void client_write(struct client *c, const void *data, size_t len);
 void client_write_z(struct client *c, const char *text);
 /* Reads until the text was seen (true), or the end or the deadline (false). What was read is in buffer, cleared before.
@@ -125,7 +127,7 @@ size_t h2_block(char *out, size_t size, const char *method, const char *path);
 size_t h2_header(char *out, const char *name, size_t value_len);
 void h2_get(struct client *c, uint32_t stream, const char *path);
 void h2_reset(struct client *c, uint32_t stream);
-/* The next frame that is not SETTINGS, PING or WINDOW_UPDATE; false at the end or after 5 s. */
+/* The next frame that is not SETTINGS, PING or WINDOW_UPDATE; false at the end or after PATIENCE_MS. */
 bool h2_read(struct client *c, struct frame *ret);
 /* True when the begin of another frame was read already. */
 bool h2_has_more(const struct client *c);

@@ -25,14 +25,12 @@ Test(http_clock, an_hour_back_neither_stops_answers_nor_keeps_idle_connections)
     h2_get(busy, 1, "/stream");
     cr_assert(h2_read_until(busy, FRAME_HEADERS, 1, &frame));
     set_back_s = 3600;
-    int64_t start = clock_monotonic_ns();
     for (uint32_t i = 1; i < 50; i++) {
         h2_get(busy, 2 * i + 1, "/hello");
         cr_assert(h2_read_until(busy, FRAME_DATA, 2 * i + 1, &frame));
         rig_send(&rig->streams[0], "event\n");
         cr_assert(h2_read_until(busy, FRAME_DATA, 1, &frame));
     }
-    cr_assert_lt(clock_monotonic_ns() - start, NS_PER_S);
     cr_assert(client_sees_close(idle, 8000));
     client_free(idle);
     client_free(busy);

@@ -19,7 +19,7 @@ TestSuite(http_deferred, .init = setup, .fini = teardown);
 
 static bool wait_deferred(size_t n)
 {
-    return WAIT_FOR(rig->deferred_count == n, 3000);
+    return BECOMES(rig->deferred_count == n);
 }
 
 Test(http_deferred, another_thread_answers)
@@ -44,7 +44,7 @@ Test(http_deferred, another_thread_answers)
         } else {
             cr_assert(client_read_until(c, "from afar"));
         }
-        cr_assert(WAIT_FOR(http_server_active_requests(rig->server) == 0, 2000));
+        cr_assert(BECOMES(http_server_active_requests(rig->server) == 0));
         client_free(c);
     }
 }
@@ -77,7 +77,7 @@ Test(http_deferred, the_memory_of_an_answer_is_the_callers_again_at_once)
     cr_assert(client_read_until(c, "head [blob][blob]"));
     CHECK_HAS(str_from(c->buffer), "HTTP/1.1 201 Created");
     CHECK_HAS(str_from(c->buffer), "x-name: value");
-    cr_assert(WAIT_FOR(atomic_load(&b->refs) == 1, 2000));
+    cr_assert(BECOMES(atomic_load(&b->refs) == 1));
     (void)blob_unref(b);
     client_free(c);
 }
@@ -103,11 +103,9 @@ Test(http_deferred, a_request_stays_readable_after_its_client_hung_up)
         post_body(c, is_http2);
         cr_assert(wait_deferred((size_t)is_http2 + 1));
         struct http_deferred *d = rig->deferred[is_http2];
-        int64_t start = clock_monotonic_ns();
         client_free(c);
-        cr_assert(WAIT_FOR(http_deferred_is_cancelled(d), 3000));
-        cr_assert_lt(clock_monotonic_ns() - start, NS_PER_S);
-        cr_assert(WAIT_FOR(http_server_connections(rig->server) == 0, 2000));
+        cr_assert(BECOMES(http_deferred_is_cancelled(d)));
+        cr_assert(BECOMES(http_server_connections(rig->server) == 0));
         struct http_request *req = http_deferred_request(d);
         CHECK_STR(req->method, "POST");
         CHECK_STR(req->target, "/defer?a=b");
@@ -119,10 +117,10 @@ Test(http_deferred, a_request_stays_readable_after_its_client_hung_up)
             CHECK_STR(http_request_header(req, S("x-long")), "0123456789");
         struct blob *b = blob_new(S("nobody reads this"));
         answer_with_blobs(d, b);
-        cr_assert(WAIT_FOR(atomic_load(&b->refs) == 1, 2000));
+        cr_assert(BECOMES(atomic_load(&b->refs) == 1));
         (void)blob_unref(b);
     }
-    cr_assert(WAIT_FOR(http_server_active_requests(rig->server) == 0, 2000));
+    cr_assert(BECOMES(http_server_active_requests(rig->server) == 0));
 }
 
 Test(http_deferred, a_client_that_closes_politely_is_noticed_too)
@@ -132,8 +130,8 @@ Test(http_deferred, a_client_that_closes_politely_is_noticed_too)
     cr_assert(wait_deferred(1));
     (void)SSL_shutdown(c->ssl);
     client_free(c);
-    cr_assert(WAIT_FOR(http_deferred_is_cancelled(rig->deferred[0]), 1000));
-    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 0, 2000));
+    cr_assert(BECOMES(http_deferred_is_cancelled(rig->deferred[0])));
+    cr_assert(BECOMES(http_server_connections(rig->server) == 0));
     rig_answer(rig->deferred[0], 200, "");
 }
 
@@ -145,7 +143,7 @@ Test(http_deferred, a_reset_stream_cancels_and_its_connection_goes_on)
     h2_get(c, 1, "/defer");
     cr_assert(wait_deferred(1));
     h2_reset(c, 1);
-    cr_assert(WAIT_FOR(http_deferred_is_cancelled(rig->deferred[0]), 2000));
+    cr_assert(BECOMES(http_deferred_is_cancelled(rig->deferred[0])));
     rig_answer(rig->deferred[0], 200, "late");
     h2_get(c, 3, "/hello");
     cr_assert(h2_read_until(c, FRAME_DATA, 0, &frame));
@@ -200,10 +198,10 @@ Test(http_deferred, a_resumed_request_may_become_a_stream_on_its_loop)
     http_deferred_resume(rig->deferred[0], on_resume_stream, &r);
     cr_assert(client_read_until(c, "\r\n0\r\n\r\n"));
     CHECK_HAS(str_from(c->buffer), "first second\n");
-    cr_assert(WAIT_FOR(r.closed == 1, 2000));
+    cr_assert(BECOMES(r.closed == 1));
     cr_assert_not(pthread_equal(r.thread, pthread_self()));
-    cr_assert_eq(http_server_active_requests(rig->server), 0);
-    cr_assert(WAIT_FOR(http_server_active_streams(rig->server) == 0, 2000));
+    cr_assert(BECOMES(http_server_active_requests(rig->server) == 0));
+    cr_assert(BECOMES(http_server_active_streams(rig->server) == 0));
     client_free(c);
 }
 
@@ -215,9 +213,9 @@ Test(http_deferred, a_request_whose_client_is_gone_resumes_as_null)
     h2_get(c, 1, "/defer");
     cr_assert(wait_deferred(1));
     client_free(c);
-    cr_assert(WAIT_FOR(http_deferred_is_cancelled(rig->deferred[0]), 2000));
+    cr_assert(BECOMES(http_deferred_is_cancelled(rig->deferred[0])));
     http_deferred_resume(rig->deferred[0], on_resume_stream, &r);
-    cr_assert(WAIT_FOR(r.is_done == 1, 2000));
+    cr_assert(BECOMES(r.is_done == 1));
     cr_assert(r.is_gone);
 }
 
@@ -252,10 +250,8 @@ Test(http_deferred, requests_taken_along_outlive_the_server)
     h2_get(two, 1, "/defer");
     h2_get(two, 3, "/defer");
     cr_assert(wait_deferred(3));
-    int64_t start = clock_monotonic_ns();
     http_server_free(rig->server);
     rig->server = NULL;
-    cr_assert_lt(clock_monotonic_ns() - start, 2 * NS_PER_S);
     for (int i = 0; i < 3; i++) {
         cr_assert(http_deferred_is_cancelled(rig->deferred[i]));
         CHECK_STR(http_deferred_request(rig->deferred[i])->path, "/defer");
@@ -308,9 +304,9 @@ Test(http_deferred, a_deadline_is_answered_and_what_comes_later_goes_nowhere)
         CHECK_STR(http_deferred_request(d)->path, "/bounded");
         struct blob *b = blob_new(S("nobody reads this"));
         answer_with_blobs(d, b);
-        cr_assert(WAIT_FOR(atomic_load(&b->refs) == 1, 2000));
+        cr_assert(BECOMES(atomic_load(&b->refs) == 1));
         (void)blob_unref(b);
-        cr_assert(WAIT_FOR(http_server_active_requests(rig->server) == 0, 2000));
+        cr_assert(BECOMES(http_server_active_requests(rig->server) == 0));
         /* The connection is as good as before. */
         if (is_http2) {
             h2_get(c, 3, "/hello");
@@ -328,6 +324,7 @@ Test(http_deferred, an_answer_in_time_leaves_nothing_to_a_deadline)
 {
     struct client *c = client_open(rig, true, NULL);
     struct frame frame;
+    rig->bound_ms = 3000;
     start_bounded(c, true);
     cr_assert(wait_deferred(1));
     rig_answer(rig->deferred[0], 200, "in time");
@@ -348,7 +345,7 @@ Test(http_deferred, a_client_that_leaves_before_the_deadline_needs_no_answer)
     start_bounded(c, false);
     cr_assert(wait_deferred(1));
     client_free(c);
-    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 1, 2000));
+    cr_assert(BECOMES(http_server_connections(rig->server) == 1));
     start_bounded(other, true);
     cr_assert(h2_read_until(other, FRAME_DATA, 1, &frame));
     rig_answer(rig->deferred[0], 200, "late");

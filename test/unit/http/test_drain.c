@@ -35,10 +35,10 @@ Test(http_drain, new_connections_are_refused_and_open_work_is_finished)
     h2_start(two, 0);
     h2_get(two, 1, "/defer");
     h2_get(two, 3, "/stream");
-    cr_assert(WAIT_FOR(rig->deferred_count == 2 && rig->stream_count == 1, 2000));
+    cr_assert(BECOMES(rig->deferred_count == 2 && rig->stream_count == 1));
     http_server_drain(rig->server);
     http_server_drain(rig->server);
-    cr_assert(WAIT_FOR(is_refused(), 2000));
+    cr_assert(BECOMES(is_refused()));
     cr_assert(h2_read_until(two, FRAME_GOAWAY, 0, &frame));
     rig_answer(rig->deferred[0], 200, "done");
     rig_answer(rig->deferred[1], 200, "done");
@@ -50,7 +50,7 @@ Test(http_drain, new_connections_are_refused_and_open_work_is_finished)
     rig_end(&rig->streams[0], false);
     while (!(frame.flags & FLAG_END_STREAM))
         cr_assert(h2_read_until(two, FRAME_DATA, 3, &frame));
-    cr_assert(WAIT_FOR(http_server_active_streams(rig->server) == 0, 2000));
+    cr_assert(BECOMES(http_server_active_streams(rig->server) == 0));
     cr_assert_eq(http_server_active_requests(rig->server), 0);
     client_free(one);
     client_free(two);
@@ -62,11 +62,11 @@ Test(http_drain, idle_connections_and_handshakes_are_closed)
     client_write_z(idle, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
     cr_assert(client_read_until(idle, "hello\n"));
     struct client silent = { .fd = rig_tcp(rig) };
-    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 2, 2000));
+    cr_assert(BECOMES(http_server_connections(rig->server) == 2));
     http_server_drain(rig->server);
-    cr_assert(client_sees_close(idle, 2000));
-    cr_assert(client_sees_close(&silent, 2000));
-    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 0, 2000));
+    cr_assert(client_sees_close(idle, PATIENCE_MS));
+    cr_assert(client_sees_close(&silent, PATIENCE_MS));
+    cr_assert(BECOMES(http_server_connections(rig->server) == 0));
     client_free(idle);
     close(silent.fd);
 }
@@ -75,7 +75,7 @@ static void wait_for_second_goaway(void)
 {
     /* The library would send it one second after the first. */
     int64_t until = deadline_in_ms(1600);
-    cr_assert(WAIT_FOR(deadline_has_passed(until), 5000));
+    cr_assert(BECOMES(deadline_has_passed(until)));
 }
 
 Test(http_drain, an_upload_that_began_before_is_answered)
@@ -115,12 +115,15 @@ Test(http_drain, a_continuation_after_the_drain_is_answered_and_costs_no_cpu)
     h2_frame(c, FRAME_HEADERS, FLAG_END_STREAM, 1, block, 5);
     http_server_drain(rig->server);
     wait_for_second_goaway();
-    int64_t before = clock_process_cpu_ns();
     h2_frame(c, FRAME_CONTINUATION, FLAG_END_HEADERS, 1, block + 5, len - 5);
     cr_assert(h2_read_until(c, FRAME_DATA, 1, &frame));
     h2_get(other, 3, "/hello");
     cr_assert(h2_read_until(other, FRAME_DATA, 3, &frame));
-    cr_assert_lt(clock_process_cpu_ns() - before, 300 * NS_PER_MS);
+    /* A loop that spins uses a processor for most of it. */
+    int64_t before = clock_process_cpu_ns();
+    int64_t until = deadline_in_ms(1000);
+    cr_assert(BECOMES(deadline_has_passed(until)));
+    cr_assert_lt(clock_process_cpu_ns() - before, 400 * NS_PER_MS);
     client_free(c);
     client_free(other);
 }
@@ -132,7 +135,7 @@ Test(http_drain, nothing_is_posted_to_a_loop_that_ended)
     struct client *c = client_open(other, true, NULL);
     h2_start(c, 0);
     h2_get(c, 1, "/defer");
-    cr_assert(WAIT_FOR(other->deferred_count == 1, 2000));
+    cr_assert(BECOMES(other->deferred_count == 1));
     struct http_loop *loop = http_deferred_request(other->deferred[0])->loop;
     http_server_free(other->server);
     other->server = NULL;

@@ -26,6 +26,16 @@ static void start(struct http_server_options options)
     rig_start(rig, options);
 }
 
+/* For a second, in which a loop that spins would use a processor for most of it, there are no more connections. */
+static void check_sleep(size_t connections)
+{
+    int64_t before = clock_process_cpu_ns();
+    int64_t until = deadline_in_ms(1000);
+    cr_assert(BECOMES(deadline_has_passed(until)));
+    cr_assert_lt(clock_process_cpu_ns() - before, 400 * NS_PER_MS);
+    cr_assert_leq(http_server_connections(rig->server), connections);
+}
+
 Test(http_limits, connections_above_the_cap_wait_until_others_close)
 {
     start((struct http_server_options) { .max_connections = 3 });
@@ -35,9 +45,7 @@ Test(http_limits, connections_above_the_cap_wait_until_others_close)
         cr_assert(c[i] != NULL);
     }
     int waiting = rig_tcp(rig);
-    int64_t before = clock_process_cpu_ns();
-    cr_assert_not(WAIT_FOR(http_server_connections(rig->server) > 3, 500));
-    cr_assert_lt(clock_process_cpu_ns() - before, 400 * NS_PER_MS);
+    check_sleep(3);
     close(waiting);
     client_free(c[0]);
     cr_assert_eq(rig_get(rig, "/hello", false).status, 200);
@@ -52,9 +60,9 @@ Test(http_limits, above_the_cap_idle_connections_make_room_and_busy_ones_stay)
     client_write_z(busy, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
     h2_start(used, 0);
     h2_get(used, 1, "/hello");
-    cr_assert(WAIT_FOR(rig->handled == 2 && http_server_connections(rig->server) == 2, 2000));
+    cr_assert(BECOMES(rig->handled == 2 && http_server_connections(rig->server) == 2));
     cr_assert_eq(rig_get(rig, "/hello", true).status, 200);
-    cr_assert(client_sees_close(used, 1000));
+    cr_assert(client_sees_close(used, PATIENCE_MS));
     cr_assert_not(client_sees_close(busy, 100));
     client_free(busy);
     client_free(used);
@@ -86,22 +94,27 @@ Test(http_limits, above_the_cap_those_that_are_slow_on_purpose_make_room)
         cr_assert_eq(rig_get(rig, "/hello", true).status, 200, "case %d", how);
         client_free(c[0]);
         client_free(c[1]);
-        cr_assert(WAIT_FOR(http_server_connections(rig->server) == 0, 2000));
+        cr_assert(BECOMES(http_server_connections(rig->server) == 0));
     }
 }
 
 Test(http_limits, above_the_cap_a_body_that_is_on_its_way_is_given_time)
 {
     start((struct http_server_options) { .max_connections = 1 });
-    struct client *c = client_open(rig, false, NULL);
-    cr_assert_not(client_sees_close(c, 1900)); /* idle until now */
-    client_write_z(c, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab");
-    int waiting = rig_tcp(rig);
-    cr_assert_not(client_sees_close(c, 1500));
-    client_write_z(c, "cd");
-    cr_assert(client_read_until(c, "/echo"));
-    close(waiting);
-    client_free(c);
+    /* An idle one would be cut after 2 s, this one after 5 s: again where the machine took longer. */
+    for (bool is_conclusive = false; !is_conclusive;) {
+        struct client *c = client_open(rig, false, NULL);
+        int64_t begin = clock_monotonic_ns();
+        client_write_z(c, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab");
+        int waiting = rig_tcp(rig);
+        bool is_cut = client_sees_close(c, 3000);
+        client_write_z(c, "cd");
+        bool is_answered = !is_cut && client_read_until(c, "/echo");
+        is_conclusive = is_answered || clock_monotonic_ns() - begin < 5 * NS_PER_S;
+        cr_assert(is_answered || !is_conclusive);
+        close(waiting);
+        client_free(c);
+    }
 }
 
 Test(http_limits, a_full_table_of_descriptors_does_not_spin)
@@ -116,14 +129,12 @@ Test(http_limits, a_full_table_of_descriptors_does_not_spin)
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(rig->port) };
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     cr_assert_eq(connect(late, (struct sockaddr *)&address, sizeof(address)), 0);
-    int64_t before = clock_process_cpu_ns();
     client_write_z(open_before, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
     cr_assert(client_read_until(open_before, "hello\n"));
-    cr_assert_not(WAIT_FOR(http_server_connections(rig->server) > 1, 1000));
-    cr_assert_lt(clock_process_cpu_ns() - before, 400 * NS_PER_MS);
+    check_sleep(1);
     while (count > 0)
         close(fds[--count]);
-    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 2, 2000));
+    cr_assert(BECOMES(http_server_connections(rig->server) == 2));
     close(late);
     client_free(open_before);
 }
@@ -143,7 +154,7 @@ Test(http_limits, work_is_counted_until_it_is_done_not_until_it_is_reset)
     CHECK_HAS(((str) { frame.payload, frame.len }), "too many requests");
     cr_assert_eq(rig->deferred_count, 20);
     rig_answer(rig->deferred[0], 200, "");
-    cr_assert(WAIT_FOR(http_server_active_requests(rig->server) == 19, 2000));
+    cr_assert(BECOMES(http_server_active_requests(rig->server) == 19));
     h2_get(c, 103, "/hello");
     cr_assert(h2_read_until(c, FRAME_DATA, 103, &frame));
     cr_assert(str_eq((str) { frame.payload, frame.len }, S("hello\n")));
@@ -161,7 +172,7 @@ Test(http_limits, rapid_resets_end_the_connection_and_bound_the_work)
         h2_get(c, 2 * i + 1, "/defer");
         h2_reset(c, 2 * i + 1);
     }
-    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 0, 5000));
+    cr_assert(BECOMES(http_server_connections(rig->server) == 0));
     cr_assert_eq(rig->deferred_count, 200);
     for (int i = 0; i < 200; i++)
         rig_answer(rig->deferred[i], 200, "");
@@ -177,7 +188,7 @@ Test(http_limits, answers_that_are_reset_again_and_again_end_the_connection)
         h2_get(c, 2 * i + 1, "/hello");
         h2_reset(c, 2 * i + 1);
     }
-    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 0, 5000));
+    cr_assert(BECOMES(http_server_connections(rig->server) == 0));
     cr_assert_lt(rig->handled, 20000);
     client_free(c);
 }
@@ -190,7 +201,7 @@ Test(http_limits, a_client_that_cancels_now_and_then_is_left_alone)
     h2_start(c, 0);
     for (uint32_t i = 0; i < 100; i++)
         h2_get(c, 2 * i + 1, "/stream");
-    cr_assert(WAIT_FOR(rig->stream_count == 100, 2000));
+    cr_assert(BECOMES(rig->stream_count == 100));
     for (uint32_t i = 0; i < 100; i++)
         h2_reset(c, 2 * i + 1);
     h2_get(c, 301, "/hello");
@@ -202,11 +213,11 @@ Test(http_limits, an_idle_connection_is_closed_after_its_timeout)
 {
     start((struct http_server_options) { .idle_timeout_ms = 500 });
     for (int i = 0; i < 2; i++) {
+        int64_t begin = clock_monotonic_ns();
         struct client *c = client_open(rig, i, NULL);
         if (i)
             h2_start(c, 0);
-        int64_t begin = clock_monotonic_ns();
-        cr_assert(client_sees_close(c, 5000));
+        cr_assert(client_sees_close(c, PATIENCE_MS));
         cr_assert_gt(clock_monotonic_ns() - begin, 300 * NS_PER_MS);
         client_free(c);
     }
@@ -217,19 +228,19 @@ Test(http_limits, half_a_request_is_closed_after_the_timeout_too)
     start((struct http_server_options) { .idle_timeout_ms = 500 });
     struct client *c = client_open(rig, false, NULL);
     client_write_z(c, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf");
-    cr_assert(client_sees_close(c, 5000));
+    cr_assert(client_sees_close(c, PATIENCE_MS));
     client_free(c);
 }
 
 Test(http_limits, a_slow_handshake_is_closed_after_ten_seconds)
 {
     start((struct http_server_options) { .loops = 1 });
+    int64_t begin = clock_monotonic_ns();
     struct client silent = { .fd = rig_tcp(rig) }, slow = { .fd = rig_tcp(rig) };
     cr_assert_eq(write(slow.fd, "\26\3\1\2\0\1", 6), 6); /* the begin of a ClientHello */
-    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 2, 2000));
-    int64_t begin = clock_monotonic_ns();
-    cr_assert(client_sees_close(&silent, 15000));
-    cr_assert(client_sees_close(&slow, 5000));
+    cr_assert(BECOMES(http_server_connections(rig->server) == 2));
+    cr_assert(client_sees_close(&silent, PATIENCE_MS));
+    cr_assert(client_sees_close(&slow, PATIENCE_MS));
     cr_assert_gt(clock_monotonic_ns() - begin, 8 * NS_PER_S);
     close(silent.fd);
     close(slow.fd);
@@ -251,9 +262,9 @@ Test(http_limits, a_get_whose_answer_nobody_reads_is_ended)
             h2_frame(c, FRAME_WINDOW_UPDATE, 0, 0, "\77\0\0\0", 4);
             h2_get(c, 1, i == 1 ? "/blobs" : "/hello");
         }
-        cr_assert(WAIT_FOR(rig->handled == i + 1, 2000));
-        cr_assert(WAIT_FOR(http_server_connections(rig->server) == 0, 5000), "case %d", i);
-        cr_assert(WAIT_FOR(atomic_load(&b->refs) == 1, 1000));
+        cr_assert(BECOMES(rig->handled == i + 1));
+        cr_assert(BECOMES(http_server_connections(rig->server) == 0), "case %d", i);
+        cr_assert(BECOMES(atomic_load(&b->refs) == 1));
         client_free(c);
     }
     (void)blob_unref(b);
@@ -391,7 +402,7 @@ Test(http_limits, bodies_that_only_pile_up_end_the_connection_that_sent_most)
     post_half(small, 1, 2);
     for (uint32_t i = 0; i < 8; i++)
         post_half(large, 2 * i + 1, 3);
-    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 1, 5000));
+    cr_assert(BECOMES(http_server_connections(rig->server) == 1));
     h2_frame(small, FRAME_DATA, FLAG_END_STREAM, 1, "", 0);
     cr_assert(h2_read_until(small, FRAME_DATA, 1, &frame));
     CHECK_HAS(((str) { frame.payload, frame.len }), "2097152");
@@ -409,7 +420,7 @@ Test(http_limits, bodies_over_http1_pile_up_no_higher)
         client_write_z(c[i], "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n");
         client_write(c[i], half, 3u << 20);
     }
-    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 1, 5000));
+    cr_assert(BECOMES(http_server_connections(rig->server) == 1));
     for (int i = 0; i < 3; i++)
         client_free(c[i]);
     free(half);

@@ -53,7 +53,7 @@ Test(http_timer, timers_run_in_order_and_cancelled_ones_do_not)
     rig_start(rig, (struct http_server_options) { .loops = 1 });
     rig_on_loop(rig, start_many, http_server_loop(rig->server, 0));
     cr_assert_gt(cancelled, TIMERS / 4);
-    cr_assert(WAIT_FOR(ran == TIMERS - cancelled, 3000));
+    cr_assert(BECOMES(ran == TIMERS - cancelled));
     rig_free(rig);
     cr_assert_eq(ran, TIMERS - cancelled);
     for (int i = 1; i < ran; i++)
@@ -76,7 +76,7 @@ Test(http_timer, a_timer_may_start_the_next)
     rig = rig_new();
     rig_start(rig, (struct http_server_options) { .loops = 1 });
     rig_on_loop(rig, start_chain, http_server_loop(rig->server, 0));
-    cr_assert(WAIT_FOR(ran == 10, 2000));
+    cr_assert(BECOMES(ran == 10));
     rig_free(rig);
 }
 
@@ -112,11 +112,9 @@ Test(http_timer, what_a_timer_sends_is_sent_at_once)
     rig_start(rig, (struct http_server_options) { .loops = 1 });
     struct client *c = client_open(rig, false, NULL);
     client_write_z(c, "GET /defer HTTP/1.1\r\nHost: x\r\n\r\nGET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
-    cr_assert(WAIT_FOR(rig->deferred_count == 1, 2000));
-    int64_t start = clock_monotonic_ns();
+    cr_assert(BECOMES(rig->deferred_count == 1));
     rig_on_loop(rig, start_answer, rig);
     cr_assert(client_read_until(c, "hello\n"));
-    cr_assert_lt(clock_monotonic_ns() - start, 500 * NS_PER_MS);
     client_free(c);
     rig_free(rig);
 }
@@ -133,7 +131,7 @@ Test(http_timer, messages_run_in_the_order_of_posting)
     rig_start(rig, (struct http_server_options) { .loops = 2 });
     for (intptr_t i = 0; i < 1000; i++)
         cr_assert(http_loop_post(http_server_loop(rig->server, 1), note, (void *)i));
-    cr_assert(WAIT_FOR(ran == 1000, 2000));
+    cr_assert(BECOMES(ran == 1000));
     for (int i = 0; i < 1000; i++)
         cr_assert_eq(order[i], i);
     rig_free(rig);

@@ -88,7 +88,7 @@ Test(http_tls, an_end_of_a_certificate_is_told)
     CHECK_OK(pki_parse(rig->arena, rig->client.certificate_pem, &c, &e), e);
     struct client *client = client_open(rig, false, &rig->client);
     client_write_z(client, "GET /defer HTTP/1.1\r\nHost: x\r\n\r\n");
-    cr_assert(WAIT_FOR(rig->deferred_count == 1, 3000));
+    cr_assert(BECOMES(rig->deferred_count == 1));
     const struct http_peer *peer = http_deferred_request(rig->deferred[0])->peer;
     cr_assert_eq(peer->not_after_s, c.not_after_s);
     cr_assert(str_eq(peer->fingerprint, c.fingerprint));
@@ -161,7 +161,7 @@ Test(http_tls, a_reload_changes_new_connections_and_leaves_open_streams_alone)
     struct http_tls_config tls = { .certificate_pem = next.certificate_pem, .private_key_pem = next.private_key_pem };
     struct error e;
     CHECK_OK(http_server_set_tls(rig->server, &tls, &e), e);
-    cr_assert(WAIT_FOR(str_eq(seen_fingerprint(rig), fingerprint(&next)), 3000));
+    cr_assert(BECOMES(str_eq(seen_fingerprint(rig), fingerprint(&next))));
     rig_send(&rig->streams[0], "still here\n");
     cr_assert(client_read_until(old, "still here\n"));
     client_free(old);
@@ -182,7 +182,7 @@ Test(http_tls, a_connection_accepted_before_many_reloads_may_still_shake_hands)
 {
     start((struct http_tls_config) { .min_tls13 = false });
     int fd = rig_tcp(rig);
-    cr_assert(WAIT_FOR(http_server_connections(rig->server) == 1, 2000));
+    cr_assert(BECOMES(http_server_connections(rig->server) == 1));
     struct http_tls_config tls = rig_tls(rig);
     struct error e;
     for (int i = 0; i < 20; i++)

@@ -117,7 +117,7 @@ Test(http_client, gives_code_type_and_body_of_any_answer)
     CLEANUP(arena_freep) struct arena *a = arena_new();
     struct error err = { 0 };
     start(scripts, 1);
-    struct http_client_request q = request_of(a, "POST", 5000);
+    struct http_client_request q = request_of(a, "POST", 120000);
     q.body = S("{}");
     q.content_type = S("application/json");
     struct http_client_response res = { 0 };
@@ -141,9 +141,9 @@ Test(http_client, tells_a_refused_connection_from_a_silent_server)
     struct http_client_request silent = request_of(a, "GET", 150);
     int64_t began = clock_monotonic_ns();
     cr_expect(call_once(a, &silent, &res, &err) == ERRC_TIMEOUT, "%s", err.text);
-    cr_expect(clock_monotonic_ns() - began < 3 * NS_PER_S);
+    cr_expect(clock_monotonic_ns() - began < 60 * NS_PER_S);
     stop();
-    struct http_client_request refused = request_of(a, "GET", 5000);
+    struct http_client_request refused = request_of(a, "GET", 120000);
     cr_expect(call_once(a, &refused, &res, &err) == ERRC_UNAVAILABLE, "%s", err.text);
 }
 
@@ -157,7 +157,7 @@ Test(http_client, refuses_an_answer_above_the_limit_and_a_cut_one)
     struct error err = { 0 };
     struct http_client_response res = { 0 };
     start(scripts, 2);
-    struct http_client_request q = request_of(a, "GET", 5000);
+    struct http_client_request q = request_of(a, "GET", 120000);
     q.max_response_bytes = 19;
     cr_expect(call_once(a, &q, &res, &err) == ERRC_TOO_LARGE, "%s", err.text);
     q.max_response_bytes = 0;
@@ -190,7 +190,7 @@ static const struct http_client_stream_ops line_ops = { .on_line = on_line, .on_
 
 static void wait_end(struct lines *l)
 {
-    int64_t deadline = deadline_in_ms(5000);
+    int64_t deadline = deadline_in_ms(120000);
     while (atomic_load(&l->ended) == 0 && !deadline_has_passed(deadline))
         (void)sched_yield();
     cr_assert(atomic_load(&l->ended) == 1);

@@ -169,8 +169,7 @@ bool bed_post_is_done(struct bed_post *p)
 
 struct bed_answer bed_post_end(struct bed *b, struct bed_post *p)
 {
-    cr_assert(WAIT_FOR(bed_post_is_done(p), 40000), "the action is never answered; status: %.*s",
-              STR_ARG(bed_status_text(b)));
+    cr_assert(BECOMES(bed_post_is_done(p)), "the action is never answered; status: %.*s", STR_ARG(bed_status_text(b)));
     struct bed_answer answer = p->answer;
     cr_assert_eq(p->answers, 1);
     answer.body = answer.body ? json_copy(b->a, answer.body) : NULL;

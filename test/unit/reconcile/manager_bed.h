@@ -43,7 +43,7 @@ bool bed_has_event(struct bed *b, const char *reason, const char *part);
 bool bed_is_gone(struct bed *b);
 
 #define BED_WAIT(b, condition)                                                                                         \
-    cr_assert(WAIT_FOR(condition, BED_MS), "never: %s; status: %.*s", #condition, STR_ARG(bed_status_text(b)))
+    cr_assert(BECOMES(condition), "never: %s; status: %.*s", #condition, STR_ARG(bed_status_text(b)))
 str bed_status_text(struct bed *b);
 #define BED_RUNS(b) BED_WAIT(b, bed_is_phase(b, "Running"))
 

@@ -59,7 +59,7 @@ Test(change, its_beginning_is_shown_while_it_goes_on_and_holds_nothing_up)
 {
     struct bed b;
     bed_run(&b, "{\"instances\":3}");
-    fake_agent_fault(b.fleet, &(struct fake_agent_fault) { .path = "/v1/promote", .times = 1, .delay_ms = 1500 });
+    fake_agent_fault(b.fleet, &(struct fake_agent_fault) { .path = "/v1/promote", .times = 1, .delay_ms = 5000 });
     struct bed_post *p = bed_post_begin(&b, "switchover", "{\"target\":\"pg-2\"}", false);
     BED_WAIT(&b, is_shown(&b, "SwitchingOver"));
     cr_assert_not(bed_post_is_done(p));
@@ -69,11 +69,11 @@ Test(change, its_beginning_is_shown_while_it_goes_on_and_holds_nothing_up)
     BED_RUNS(&b);
     BED_WAIT(&b, bed_has_event(&b, "SwitchingOver", "from pg-1 to pg-2, term 2: switchover was asked for"));
     /* A store in which status cannot be written holds no change up. */
-    fake_kube_fail(b.kube, &(struct fake_kube_fault) { .method = "PUT", .path = "pg/status", .delay_ms = 2000 });
+    fake_kube_fail(b.kube, &(struct fake_kube_fault) { .method = "PUT", .path = "pg/status", .delay_ms = 60000 });
     int64_t began = clock_monotonic_ns();
     p = bed_post_begin(&b, "failover", "{}", false);
     BED_WAIT(&b, fake_fleet_writable(b.fleet)[0] && strcmp(fake_fleet_writable(b.fleet), "pg-2") != 0);
-    cr_assert_lt(clock_monotonic_ns() - began, 1500 * NS_PER_MS);
+    cr_assert_lt(clock_monotonic_ns() - began, 25 * NS_PER_S, "the call alone has 30 s");
     fake_kube_heal(b.kube);
     cr_assert_eq(bed_post_end(&b, p).code, 200);
     expect_nothing_lost(&b);

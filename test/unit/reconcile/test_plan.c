@@ -155,6 +155,20 @@ Test(plan, scale_down_takes_the_highest_standby_never_the_primary)
     bed_end(&b);
 }
 
+Test(plan, scale_down_takes_the_dead_one_though_another_does_not_stream_yet)
+{
+    struct bed b;
+    bed_make(&b, 3);
+    b.v.spec.instances = 2;
+    lose(&b, 1, PLATFORM_DEAD, 10000);
+    b.views[2].link.status.streaming = false;
+    plan_make(b.a, &b.v, &b.p);
+    const struct step *s = find(&b, STEP_MARK_REMOVING);
+    cr_assert_not_null(s);
+    cr_assert(str_eq(s->instance, S("pg-2")));
+    bed_end(&b);
+}
+
 /* pg-3 is to go. */
 static void mark_last(struct bed *b)
 {

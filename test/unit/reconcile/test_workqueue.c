@@ -80,7 +80,7 @@ Test(workqueue, delayed_key_comes_when_its_time_has_come_and_the_earliest_time_c
     cr_assert_eq(workqueue_depth(b.q), 0);
     expect(&b, "x");
     int64_t took = (clock_monotonic_ns() - began) / NS_PER_MS;
-    cr_assert(took >= 40 && took < 20000, "after %lld ms", (long long)took);
+    cr_assert(took >= 40 && took < 45000, "after %lld ms", (long long)took);
     workqueue_done(b.q, S("x"));
     workqueue_add_after(b.q, S("y"), 0);
     expect(&b, "y");
@@ -117,8 +117,10 @@ Test(workqueue, failures_are_tried_again_later_and_later_until_a_success)
     expect(&b, "x");
     for (int64_t least = 5; least <= 80; least *= 2)
         cr_assert_geq(retry_ms(&b), least);
+    for (int i = 0; i < 20; i++)
+        workqueue_retry(b.q, S("x"));
     workqueue_forget(b.q, S("x"));
-    cr_assert_lt(retry_ms(&b), 80, "a success starts it anew");
+    cr_assert_lt(retry_ms(&b), 20000, "a success starts it anew: it would be 30 s");
     bed_end(&b);
 }
 
@@ -134,7 +136,7 @@ Test(workqueue, event_during_the_backoff_brings_the_key_at_once)
     workqueue_add(b.q, S("x"));
     int64_t began = clock_monotonic_ns();
     expect(&b, "x");
-    cr_assert_lt(clock_monotonic_ns() - began, NS_PER_S);
+    cr_assert_lt(clock_monotonic_ns() - began, 20 * NS_PER_S, "it would be 30 s");
     bed_end(&b);
 }
 

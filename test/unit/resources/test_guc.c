@@ -143,7 +143,7 @@ Test(guc, agrees_with_the_real_postgresql, .timeout = 120)
         const char *const argv[] = { binary, "-C", rows[i].name, "-D", folder, "-c", setting.ptr, NULL };
         struct process_spec spec = { .argv = argv };
         struct process_result result;
-        int r = process_run(a, &spec, deadline_in_ms(10000), 4096, NULL, NULL, &result, &err);
+        int r = process_run(a, &spec, deadline_in_ms(120000), 4096, NULL, NULL, &result, &err);
         cr_expect_eq(r == 0, rows[i].is_valid, "%s", setting.ptr);
     }
     cr_assert_eq(fs_remove_all(folder, &err), 0);

@@ -109,7 +109,7 @@ static const struct kube_watch_ops ops = { .on_event = on_event, .on_end = on_en
 
 static void wait_for(atomic_int *value, int wanted)
 {
-    int64_t deadline = deadline_in_ms(20000);
+    int64_t deadline = deadline_in_ms(120000);
     while (atomic_load(value) < wanted)
         cr_assert_not(deadline_has_passed(deadline), "%d of %d", atomic_load(value), wanted);
 }

@@ -82,7 +82,7 @@ Test(serve, a_changed_token_file_counts_without_a_restart)
     struct error err;
     const char *tokens = TEMP_PATH(env->arena, folder, "tokens.csv");
     CHECK_OK(fs_write_atomic(tokens, S("new-token,root,1,system:masters\n"), 0600, &err), err);
-    int64_t deadline = deadline_in_ms(10000);
+    int64_t deadline = deadline_in_ms(PATIENCE_MS);
     while (call("GET", C, NULL, "Authorization: Bearer new-token").status != 200)
         cr_assert_not(deadline_has_passed(deadline));
     cr_assert_eq(call("GET", C, NULL, "Authorization: Bearer view-token").status, 401);
@@ -107,7 +107,7 @@ static void be_root(void)
     struct error err;
     const char *tokens = TEMP_PATH(env->arena, folder, "tokens.csv");
     CHECK_OK(fs_write_atomic(tokens, S("root-token,root,1,system:masters\n"), 0600, &err), err);
-    int64_t deadline = deadline_in_ms(10000);
+    int64_t deadline = deadline_in_ms(PATIENCE_MS);
     while (call("GET", "/metrics", NULL, ROOT).status != 200)
         cr_assert_not(deadline_has_passed(deadline));
 }
@@ -195,7 +195,7 @@ static size_t open_watches(void)
 
 static void wait_watches(size_t wanted)
 {
-    int64_t deadline = deadline_in_ms(20000);
+    int64_t deadline = deadline_in_ms(PATIENCE_MS);
     while (open_watches() != wanted)
         cr_assert_not(deadline_has_passed(deadline), "%zu watches instead of %zu", open_watches(), wanted);
 }
@@ -226,11 +226,11 @@ Test(serve, a_client_that_goes_away_while_it_waits_does_no_harm)
     for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
         struct client *c = client_open(rig, false, NULL);
         client_write_z(c, arena_printf(env->arena, "GET %s HTTP/1.1\r\nhost: x\r\n" ROOT "\r\n\r\n", targets[i]).ptr);
-        int64_t deadline = deadline_in_ms(10000);
+        int64_t deadline = deadline_in_ms(PATIENCE_MS);
         while (http_server_active_requests(rig->server) == 0)
             cr_assert_not(deadline_has_passed(deadline));
         client_free(c);
-        deadline = deadline_in_ms(10000);
+        deadline = deadline_in_ms(PATIENCE_MS);
         while (http_server_active_requests(rig->server) > 0)
             cr_assert_not(deadline_has_passed(deadline));
     }
@@ -283,7 +283,7 @@ Test(serve, a_write_that_hangs_ends_with_504_while_reads_go_on)
     atomic_store(&plan.holds_writes, true);
     int64_t begin = clock_monotonic_ns();
     struct rig_answer a = create("hung", "?timeout=200ms");
-    cr_assert_lt(clock_monotonic_ns() - begin, 10 * NS_PER_S);
+    cr_assert_lt(clock_monotonic_ns() - begin, 60 * NS_PER_S);
     check_in_doubt(&a);
     a = create("queued", "?timeout=200ms");
     check_in_doubt(&a);

@@ -292,7 +292,7 @@ Test(sqlite, what_the_quick_check_cannot_see_is_found_in_the_background)
            "UPDATE sqlite_schema SET type='index', name='log_key', tbl_name='log',"
            " sql='CREATE UNIQUE INDEX log_key ON log (key, revision)' WHERE name = 'i'");
     cr_assert_eq(open_at(path, "", &store), 0, "%s", error.text);
-    int64_t deadline = deadline_in_ms(20000);
+    int64_t deadline = deadline_in_ms(120000);
     while (store->ops->health(store, &error) == 0 && !deadline_has_passed(deadline))
         (void)sched_yield();
     cr_assert_eq(store->ops->health(store, &error), ERRC_INTERNAL);

@@ -188,7 +188,7 @@ Test(store, writes_of_one_key_in_one_batch_are_seen_in_order)
     for (size_t i = 0; i < ARRAY_LEN(writes); i++)
         cr_assert_eq(store_write(store, &writes[i], count_result, &t, &error), 0);
     storage_faulty_release(&plan);
-    cr_assert_eq(store_wait_revision(store, 6, deadline_in_ms(10000), &error), 0, "%s", error.text);
+    cr_assert_eq(store_wait_revision(store, 6, deadline_in_ms(120000), &error), 0, "%s", error.text);
     cr_assert_eq(store_events_since(store, arena, S("/g/things/"), 2, &events, &count, &up_to, &error), 0);
     cr_assert_eq(count, 4);
     cr_assert_eq(events[0]->type, WATCH_ADDED);
@@ -220,7 +220,7 @@ Test(store, a_full_queue_refuses_and_answers_nothing)
     cr_assert_leq(accepted, 4, "three wait, and one may be in the driver");
     cr_assert_str_eq(error.text, "too many writes are waiting for the store");
     storage_faulty_release(&plan);
-    cr_assert_eq(store_wait_revision(store, (rv)accepted + 1, deadline_in_ms(10000), &error), 0);
+    cr_assert_eq(store_wait_revision(store, (rv)accepted + 1, deadline_in_ms(120000), &error), 0);
 }
 
 Test(store, what_was_accepted_is_answered_before_the_store_closes)
@@ -269,7 +269,7 @@ Test(store, an_object_at_hand_is_stored_as_it_is)
     assert_object(shown, "a", 7, 2);
     (void)object_unref(shown);
     /* The writer lets go of it after it has answered. */
-    int64_t deadline = deadline_in_ms(20000);
+    int64_t deadline = deadline_in_ms(120000);
     while (atomic_load(&o->refs) != 1)
         cr_assert_not(deadline_has_passed(deadline));
     struct store_list list;
@@ -285,7 +285,7 @@ Test(store, a_disk_that_hangs_is_reported)
     struct tally t = { .ok = 0 };
     cr_assert_eq(store_health(store, &error), 0);
     hold_first_batch(&t);
-    int64_t deadline = deadline_in_ms(20000);
+    int64_t deadline = deadline_in_ms(120000);
     while (store_health(store, &error) == 0)
         cr_assert_not(deadline_has_passed(deadline));
     cr_assert_eq(error.code, ERRC_UNAVAILABLE);
@@ -309,7 +309,7 @@ Test(store, while_the_driver_fails_writes_are_unavailable_reads_go_on_and_it_rec
     cr_assert_eq(list.count, 1);
 
     atomic_store(&plan.fail_writes, 0);
-    int64_t deadline = deadline_in_ms(20000);
+    int64_t deadline = deadline_in_ms(120000);
     while (store_health(store, &error) != 0 && !deadline_has_passed(deadline))
         (void)sched_yield();
     cr_assert_eq(store_health(store, &error), 0, "a probe finds out without any write");
@@ -329,7 +329,7 @@ Test(store, a_batch_that_fails_answers_all_of_its_writes_and_shows_none)
     }
     atomic_store(&plan.fail_writes, -1);
     storage_faulty_release(&plan);
-    int64_t deadline = deadline_in_ms(20000);
+    int64_t deadline = deadline_in_ms(120000);
     while (atomic_load(&t.failed) < 11 && !deadline_has_passed(deadline))
         (void)sched_yield();
     cr_assert_eq(atomic_load(&t.failed), 11);
@@ -528,7 +528,7 @@ Test(store, history_is_compacted_by_age_and_count)
         revision = written(put("a", i, revision));
     rv current = 0;
     rv oldest = 0;
-    int64_t deadline = deadline_in_ms(20000);
+    int64_t deadline = deadline_in_ms(120000);
     while (oldest < revision - 5 && !deadline_has_passed(deadline))
         cr_assert_eq(driver->ops->revision(driver, &current, &oldest, &error), 0);
     cr_assert_eq(oldest, revision - 5, "%" PRIu64, oldest);
@@ -546,7 +546,7 @@ Test(store, a_compaction_that_fails_is_tried_again)
     revision = written(put("a", 2, revision));
     rv current = 0;
     rv oldest = 0;
-    int64_t deadline = deadline_in_ms(20000);
+    int64_t deadline = deadline_in_ms(120000);
     while (oldest < revision - 1 && !deadline_has_passed(deadline))
         cr_assert_eq(driver->ops->revision(driver, &current, &oldest, &error), 0);
     cr_assert_eq(oldest, revision - 1);
