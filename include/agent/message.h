@@ -106,7 +106,7 @@ struct agent_status {
     bool write_probe_ok;         /* primary: a bounded write+fsync worked */
     bool health_ok;              /* the last libpq probe answered in time */
     str health_error;
-    str archive_error; /* primary: why WAL is not archived and piles up; empty: it is, or there is no repository */
+    str archive_error;  /* primary: why WAL is not archived and piles up; empty: it is, or there is no repository */
     str not_replicated; /* primary: what of it no other instance has or can have; empty: nothing */
     int64_t data_used_bytes, data_free_bytes;
     /* standbys that stream from here: [{name, sent_lsn, flush_lsn, replay_lsn, state, sync_state}] */
