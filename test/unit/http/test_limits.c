@@ -213,12 +213,12 @@ Test(http_limits, an_idle_connection_is_closed_after_its_timeout)
 {
     start((struct http_server_options) { .idle_timeout_ms = 500 });
     for (int i = 0; i < 2; i++) {
-        int64_t begin = clock_monotonic_ns();
+        int64_t begin = clock_realtime_ns(); /* by which libh2o goes */
         struct client *c = client_open(rig, i, NULL);
         if (i)
             h2_start(c, 0);
         cr_assert(client_sees_close(c, PATIENCE_MS));
-        cr_assert_gt(clock_monotonic_ns() - begin, 300 * NS_PER_MS);
+        cr_assert_gt(clock_realtime_ns() - begin, 300 * NS_PER_MS);
         client_free(c);
     }
 }
@@ -235,13 +235,13 @@ Test(http_limits, half_a_request_is_closed_after_the_timeout_too)
 Test(http_limits, a_slow_handshake_is_closed_after_ten_seconds)
 {
     start((struct http_server_options) { .loops = 1 });
-    int64_t begin = clock_monotonic_ns();
+    int64_t begin = clock_realtime_ns(); /* by which libh2o goes */
     struct client silent = { .fd = rig_tcp(rig) }, slow = { .fd = rig_tcp(rig) };
     cr_assert_eq(write(slow.fd, "\26\3\1\2\0\1", 6), 6); /* the begin of a ClientHello */
     cr_assert(BECOMES(http_server_connections(rig->server) == 2));
     cr_assert(client_sees_close(&silent, PATIENCE_MS));
     cr_assert(client_sees_close(&slow, PATIENCE_MS));
-    cr_assert_gt(clock_monotonic_ns() - begin, 8 * NS_PER_S);
+    cr_assert_gt(clock_realtime_ns() - begin, 8 * NS_PER_S);
     close(silent.fd);
     close(slow.fd);
 }

@@ -186,10 +186,10 @@ Test(http_stream, a_client_that_stops_reading_is_ended)
 {
     for (int i = 0; i < 2; i++) {
         struct client *c = open_stream(i, 1u << 20);
-        int64_t start = clock_monotonic_ns();
+        int64_t start = clock_realtime_ns(); /* by which libh2o goes */
         rig_on_loop(rig, send_megabytes, &rig->streams[i]);
         cr_assert(BECOMES(rig->streams[i].closed == 1));
-        cr_assert_gt(clock_monotonic_ns() - start, 900 * NS_PER_MS);
+        cr_assert_gt(clock_realtime_ns() - start, 900 * NS_PER_MS);
         cr_assert(BECOMES(http_server_connections(rig->server) == 0));
         client_free(c);
     }
