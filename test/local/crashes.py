@@ -6,10 +6,10 @@ import local
 from local import live
 
 
-def crash(tap, server, writer, what, victims, bound_ms=30000):
+def crash(tap, server, writer, what, kill, bound_ms=30000):
     """Kills, waits until writes are acknowledged again and everything is ready, and checks what must hold."""
     writer.mark()
-    local.kill(*victims)
+    kill()
     writer.wait(30)
     gap = writer.gap_ms()
     ready = server.wait_ready("pg")
@@ -29,13 +29,13 @@ def test(tap, server):
     primary = server.primary("pg")
 
     before = server.postmasters("pg")
-    crash(tap, server, writer, "the primary's postmaster", [before[primary][0]])
+    crash(tap, server, writer, "the primary's postmaster", lambda: local.kill(before[primary][0]))
     tap.check("the primary restarted in place", server.primary("pg") == primary and
               server.postmaster("pg", primary) != before[primary], server.status("pg"))
 
     primary = server.primary("pg")
     killed = server.agent("pg", primary)
-    crash(tap, server, writer, "the primary's agent", [killed])
+    crash(tap, server, writer, "the primary's agent", lambda: local.kill(killed))
 
     def has_another_agent():
         pid = server.agent("pg", primary)
@@ -50,20 +50,20 @@ def test(tap, server):
     tap.check("a switchover works between crashes", answer.status == 200, answer)
     server.wait_ready("pg")
     primary = server.primary("pg")
-    crash(tap, server, writer, "agent and postmaster at once",
-          [server.agent("pg", primary), server.postmaster("pg", primary)[0]])
+    both = server.agent("pg", primary), server.postmaster("pg", primary)[0]
+    crash(tap, server, writer, "agent and postmaster at once", lambda: local.kill_all(lambda: both))
 
-    crash(tap, server, writer, "every process of the primary at once", server.processes_of("pg", primary))
+    crash(tap, server, writer, "every process of the primary at once", lambda: server.kill_instance("pg", primary))
     tap.check("it restarted in place", server.primary("pg") == primary, server.status("pg"))
 
     primary = server.primary("pg")
     standby = server.standbys("pg")[0]
     old = server.postmaster("pg", standby)
-    gap = crash(tap, server, writer, "a standby's postmaster", [old[0]])
+    gap = crash(tap, server, writer, "a standby's postmaster", lambda: local.kill(old[0]))
     tap.check("writes do not notice a standby's crash", gap < 5000 and writer.failures() == 0, gap, writer.failures())
     live.until(lambda: server.postmaster("pg", standby) not in (None, old), "the standby's new postmaster")
 
-    crash(tap, server, writer, "every process of a standby", server.processes_of("pg", standby))
+    crash(tap, server, writer, "every process of a standby", lambda: server.kill_instance("pg", standby))
     tap.check("writes do not notice a standby's death", writer.failures() == 0, writer.failures())
 
     # Nobody leads: the agent restarts PostgreSQL by itself after its grace.
@@ -84,7 +84,7 @@ def test(tap, server):
 
     began = time.monotonic()
     server.kill()
-    local.kill(*server.processes_of("pg", primary))
+    server.kill_instance("pg", primary)
     writer.mark()
     server.start()
     writer.wait(30)

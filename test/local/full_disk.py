@@ -51,9 +51,11 @@ def growing(server):
                 server.psql(conninfo, "TRUNCATE big")
             time.sleep(0.3)
     running = live.Background(grow)
-    yield
-    stop.append(True)
-    running.join(60)
+    try:
+        yield
+    finally:
+        stop.append(True)
+        running.join(180)
 
 
 def create(server, disks):

@@ -26,7 +26,7 @@ def told(server, reason, part):
 
 
 def wait_same(server, name, before, keys):
-    live.until(lambda: all(secret(server, name).get(k) == before[k] for k in keys), lambda: f"{name} as before", 30)
+    live.until(lambda: all(secret(server, name).get(k) == before[k] for k in keys), lambda: f"{name} as before")
 
 
 def check_up(tap, server, ca, app):
@@ -86,7 +86,8 @@ def check_restored(tap, server, writer):
     term = server.status("pg")["term"]
     answer = server.action("pg", "switchover")
     tap.check("then a switchover", answer.status == 200 and answer.json["term"] == term + 1, answer)
-    primary = server.wait_ready("pg") and server.primary("pg")
+    primary = answer.json["to"]
+    server.wait_ready("pg")
     writer.wait(50)
     server.stop()
     done = subprocess.run([program, "restore", "--data-dir", server.folder, "--force", path], capture_output=True, text=True,
