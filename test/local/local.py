@@ -21,7 +21,7 @@ import live  # noqa: E402  pylint: disable=wrong-import-position
 
 WRITER = os.environ.get("WRITER", os.path.join(live.PROJECT, "build", "test", "bench", "writer"))
 BASE = "/apis/postgres.example.io/v1/namespaces/default/"
-READY_SECONDS = 120  # of a busy machine
+READY_SECONDS = 240  # of a busy machine
 SMALL = {"shared_buffers": "16MB", "max_connections": "40"}
 
 
@@ -283,11 +283,11 @@ class Local(live.Server):
         data = self.call("GET", f"/api/v1/namespaces/default/secrets/{cluster}-app").json["data"]
         return base64.b64decode(data[field]).decode()
 
-    def psql(self, conninfo, query, seconds=60, **environment):
+    def psql(self, conninfo, query, seconds=live.TIMEOUT, **environment):
         """What psql prints; OSError when it fails."""
         done = subprocess.run(["psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-c", query], capture_output=True,
                               text=True, timeout=seconds, check=False,
-                              env={**os.environ, "PGCONNECT_TIMEOUT": "10", **conninfo, **environment})
+                              env={**os.environ, "PGCONNECT_TIMEOUT": "30", **conninfo, **environment})
         if done.returncode != 0:
             raise OSError(done.stderr.strip())
         return done.stdout.strip()
@@ -304,7 +304,7 @@ class Local(live.Server):
                 "PGSSLMODE": "verify-full", "PGSSLROOTCERT": query["sslrootcert"].replace("%2F", "/"),
                 "PGTARGETSESSIONATTRS": "any" if instance else "read-write"}
 
-    def sql(self, cluster, query, instance=None, seconds=60):
+    def sql(self, cluster, query, instance=None, seconds=live.TIMEOUT):
         return self.psql(self.conninfo(cluster, instance), query, seconds)
 
     def works(self, cluster):
@@ -328,7 +328,7 @@ class Local(live.Server):
         folder = self.instance_folder(cluster, instance)
         done = subprocess.run(as_owner("psql", "-X", "-q", "-At", "-U", "postgres", "-h", folder + "/sock", "-p",
                                        self.secret(cluster, "port").split(",")[0], "-d", "postgres", "-c", query),
-                              capture_output=True, text=True, timeout=60, check=False, cwd="/")
+                              capture_output=True, text=True, timeout=live.TIMEOUT, check=False, cwd="/")
         if done.returncode != 0:
             raise OSError(done.stderr.strip())
         return done.stdout.strip()

@@ -37,8 +37,8 @@ def crashed_standby(tap, server, writer):
             return True
         server.kill_instance("pg", knows)
         return False
-    live.until(is_failing_over, "the failover", 60)
-    live.until(lambda: server.primary("pg") not in (None, primary), lambda: f"another primary: {server.status('pg')}", 60)
+    live.until(is_failing_over, "the failover")
+    live.until(lambda: server.primary("pg") not in (None, primary), lambda: f"another primary: {server.status('pg')}")
     print(f"# {knows} had everything, {lacks} had not; chosen: {server.primary('pg')}")
     check_rows(tap, "crashed standby", writer)
     server.wait_ready("pg")
@@ -51,7 +51,7 @@ def interrupted_switchover(tap, server, writer):
     primary = server.primary("pg")
     local.signal_all(lambda: senders(server, primary), signal.SIGSTOP)
     writer.wait(100)
-    running = live.Background(server.http1(timeout=60).call, "POST", local.BASE + "postgresclusters/pg/switchover", {})
+    running = live.Background(server.http1().call, "POST", local.BASE + "postgresclusters/pg/switchover", {})
     live.until(lambda: "change of primary asked for" in server.log(), "its begin")
 
     # The stop waits for standbys that hear nothing: also for those that came again because they heard nothing.
@@ -60,7 +60,7 @@ def interrupted_switchover(tap, server, writer):
         return b"stopping" in local.read_bytes(server.pgdata("pg", primary) + "/postmaster.pid")
     live.until(is_stopping, "the middle of its stop")
     server.kill_instance("pg", primary)
-    answer = running.join(60)
+    answer = running.join()
     print(f"# {answer.status} {answer.json.get('message')}")
     server.wait_ready("pg")
     check_rows(tap, "switchover from a dying primary", writer)

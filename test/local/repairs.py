@@ -94,7 +94,7 @@ def check_restored(tap, server, writer):
                           check=False)
     tap.check("and the store is put back", done.returncode == 0, done)
     server.start()
-    live.until(lambda: server.status("pg").get("term") == term + 2, lambda: f"a higher term: {server.status('pg')}", 60)
+    live.until(lambda: server.status("pg").get("term") == term + 2, lambda: f"a higher term: {server.status('pg')}")
     server.wait_ready("pg")
     status = server.status("pg")
     tap.check("the term is above all, the primary is whoever it was by then", status["currentPrimary"] == primary, status)

@@ -91,7 +91,7 @@ def loses_role(tap, server):
         killed = server.postmaster("pg", standby)
         local.kill(killed[0])
         live.until(lambda: server.super_sql("pg", primary, "SELECT count(*) FROM pg_roles WHERE rolname = 'streaming_replica' "
-                                            "AND rolcanlogin AND rolreplication") == "1", "the role", 60)
+                                            "AND rolcanlogin AND rolreplication") == "1", "the role")
         live.until(lambda: server.postmaster("pg", standby) not in (None, killed), "the standby's new postmaster")
         come_back(server, began, f"a role that {what}")
     check_data(tap, server, "role repaired", 2)

@@ -94,7 +94,7 @@ def check_pause(tap, server):
 
 
 def wait_gone(server, name):
-    live.until(lambda: server.call("GET", f"{local.BASE}postgresclusters/{name}").status == 404, f"the end of {name}", 60)
+    live.until(lambda: server.call("GET", f"{local.BASE}postgresclusters/{name}").status == 404, f"the end of {name}")
 
 
 def check_deletion(tap, server):

@@ -62,7 +62,7 @@ def check_hanging(tap, server):
     pid = server.postmaster("pg", primary)[0]
     os.kill(pid, signal.SIGSTOP)
     try:
-        live.until(lambda: server.condition("pg", "PrimaryAvailable").get("status") == "False", "the condition", 60)
+        live.until(lambda: server.condition("pg", "PrimaryAvailable").get("status") == "False", "the condition")
 
         def told():
             return server.condition("pg", "PrimaryAvailable"), server.instances("pg")[primary]
@@ -84,8 +84,7 @@ def check_force(tap, server):
     server.set_running("pg", [primary], False)
     try:
         live.until(lambda: server.condition("pg", "PrimaryAvailable").get("status") == "False", "the condition")
-        answer = server.http1(timeout=60).call("POST", local.BASE + "postgresclusters/pg/failover",
-                                               {"force": True, "reason": "unplugged"})
+        answer = server.action("pg", "failover", force=True, reason="unplugged")
         tap.check("force: true replaces one that does not answer", answer.status == 200 and answer.json["from"] == primary and
                   answer.json["term"] == term + 1, answer)
         tap.check("its loss is not said to be 0", answer.json.get("lostBytesBound") is None, answer)

@@ -10,14 +10,14 @@ from local import live
 
 
 def wait_names(server, standbys):
-    """synchronous_standby_names once all these are in it, or as it is after a minute."""
+    """synchronous_standby_names once all these are in it, or as it is in the end."""
     def names():
         return server.super_sql("pg", server.primary("pg"), "SHOW synchronous_standby_names")
 
     def is_there():
         return names().startswith("ANY 1 (") and all(s in names() for s in standbys)
     with contextlib.suppress(TimeoutError):
-        live.until(is_there, "the set", 60)
+        live.until(is_there, "the set")
     return names()
 
 
@@ -45,7 +45,7 @@ def lose_primary(tap, server, writer):
 
 def blocks(server, statement, seconds):
     """Whether the statement waits for standbys, and still does after a while."""
-    running = live.Background(server.psql, server.conninfo("pg"), statement, 60)
+    running = live.Background(server.psql, server.conninfo("pg"), statement, live.TIMEOUT)
     query = f"SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query = '{statement}'"
     live.until(lambda: not running.is_alive() or server.super_sql("pg", server.primary("pg"), query) == "1", "its wait")
     try:
@@ -65,7 +65,7 @@ def required(tap, server, writer):
     finally:
         server.set_running("pg", standbys, True)
     if waiting:
-        waiting.join(60)
+        waiting.join()
     tap.check("required: the commit goes on when they are back", server.sql("pg", "SELECT count(*) FROM waits") == "1")
     server.wait_ready("pg")
 
@@ -79,7 +79,7 @@ def preferred(tap, server, writer):
     server.set_running("pg", standbys, False)
     try:
         began = time.monotonic()
-        server.sql("pg", "INSERT INTO waits VALUES (2)", seconds=60)
+        server.sql("pg", "INSERT INTO waits VALUES (2)", seconds=live.TIMEOUT)
         print(f"# preferred: the commit waited for {time.monotonic() - began:.1f} s")
         names = server.super_sql("pg", server.primary("pg"), "SHOW synchronous_standby_names")
         tap.check("preferred: a commit does not wait for good", names == "", names)
