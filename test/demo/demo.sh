@@ -117,12 +117,12 @@ trap 'exit 130' INT TERM HUP
 secret() { q get secret demo-app -o "jsonpath={.data.$1}" | base64 -d; }
 # Everybody can read argument lists, so the password of the URI goes by the environment.
 uri() { secret uri | sed -E 's#^([a-z]+://[^:@/]+):[^@]*@#\1@#'; }
-sql() { PGPASSWORD=$(secret password) PGCONNECT_TIMEOUT=5 "$psql" -X -q -At -v ON_ERROR_STOP=1 "$(uri)" -c "$1"; }
+sql() { PGPASSWORD=$(secret password) PGCONNECT_TIMEOUT=30 "$psql" -X -q -At -v ON_ERROR_STOP=1 "$(uri)" -c "$1"; }
 # The same database through one instance, whatever its role.
 sql_on() {
   local host=$1
   shift
-  PGPASSWORD=$(secret password) PGCONNECT_TIMEOUT=5 "$psql" -X -q -At -v ON_ERROR_STOP=1 \
+  PGPASSWORD=$(secret password) PGCONNECT_TIMEOUT=30 "$psql" -X -q -At -v ON_ERROR_STOP=1 \
     "host=$host port=5432 user=$(secret username) dbname=$(secret dbname) sslmode=verify-full sslrootcert=$ca" -c "$1"
 }
 status() { q get pgc demo -o "jsonpath={.status.$1}"; }
@@ -147,14 +147,14 @@ show "$program --standalone --data-dir $data --secure-port 0"
 setsid "$program" --standalone --data-dir "$data" --secure-port 0 >"$log" 2>&1 &
 server=$!
 is_ready() { kill -0 "$server" && [[ -s $data/admin.kubeconfig ]] && q get --raw /readyz; }
-until_true 20 "the server's readyz" is_ready
+until_true 120 "the server's readyz" is_ready
 printf '   %s\n' "$(tail -n 1 "$log")"
 k api-resources --api-group=postgres.example.io
 
 say "Create a cluster of three"
 began=$SECONDS
 k apply -f deploy/samples/cluster.yaml
-k wait --for=condition=Ready pgc/demo --timeout=90s || fail "the cluster is not ready"
+k wait --for=condition=Ready pgc/demo --timeout=240s || fail "the cluster is not ready"
 check "instances that serve" "$(status readyInstances)" 3
 printf '   ready after about %s s\n' $((SECONDS - began))
 k get pgc,pgi
@@ -164,17 +164,17 @@ say "Write through the write endpoint, read on a replica"
 sql "CREATE TABLE t (i int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 1000)"
 replica=$(standby)
 reads_all() { [[ $(sql_on "$(endpoint "$replica")" 'SELECT count(*) FROM t') == 1000 ]]; }
-until_true 10 "the rows on $replica" reads_all
+until_true 120 "the rows on $replica" reads_all
 check "rows on $replica" "$(sql_on "$(endpoint "$replica")" 'SELECT count(*) FROM t')" 1000
 check "$replica is a replica" "$(sql_on "$(endpoint "$replica")" 'SELECT pg_is_in_recovery()')" t
 
 say "Scale 3 → 4 → 3"
 k scale pgc/demo --replicas=4
-until_true 60 "four instances" has_instances 4
+until_true 180 "four instances" has_instances 4
 check "instances that serve" "$(status readyInstances)" 4
 k get pgc,pgi
 k scale pgc/demo --replicas=3
-until_true 60 "three instances" has_instances 3
+until_true 180 "three instances" has_instances 3
 check "instances that serve" "$(status readyInstances)" 3
 k get pgc,pgi
 
@@ -189,7 +189,7 @@ to=$(field to <<<"$answer")
 sql "INSERT INTO t VALUES (1001)"
 check "rows through the same URI" "$(sql 'SELECT count(*) FROM t')" 1001
 check "the URI leads to" "$(sql 'SELECT inet_server_addr()')" "$(endpoint "$to")"
-k wait --for=condition=Ready pgc/demo --timeout=60s || fail "the cluster is not ready"
+k wait --for=condition=Ready pgc/demo --timeout=240s || fail "the cluster is not ready"
 k get pgc,pgi
 
 say "Fail over by POST"
@@ -199,7 +199,7 @@ printf '%s\n' "$answer"
 [[ $(field to <<<"$answer") != "$from" ]] || fail "the primary did not move"
 check "term" "$(field term <<<"$answer")" "$(status term)"
 check "rows" "$(sql 'SELECT count(*) FROM t')" 1001
-k wait --for=condition=Ready pgc/demo --timeout=60s || fail "the cluster is not ready"
+k wait --for=condition=Ready pgc/demo --timeout=240s || fail "the cluster is not ready"
 
 say "Kill the primary's PostgreSQL: it comes back by itself"
 primary=$(status currentPrimary)
@@ -208,16 +208,16 @@ show "kill -9 $postmaster"
 kill -9 "$postmaster"
 began=$(date +%s%N)
 writes() { sql "INSERT INTO t VALUES (1002) ON CONFLICT DO NOTHING"; }
-until_true 30 "writes after the crash" writes
+until_true 120 "writes after the crash" writes
 printf '   writes again after %s ms\n' $((($(date +%s%N) - began) / 1000000))
 check "rows" "$(sql 'SELECT count(*) FROM t')" 1002
-k wait --for=condition=Ready pgc/demo --timeout=60s || fail "the cluster is not ready"
+k wait --for=condition=Ready pgc/demo --timeout=240s || fail "the cluster is not ready"
 
 say "Back up by POST"
 answer=$(action backup '{"type":"full"}') || fail "backup was refused"
 backup=$(field metadata.name <<<"$answer")
 printf '   %s\n' "postgresbackup/$backup"
-k wait --for=jsonpath='{.status.phase}'=Succeeded "pgb/$backup" --timeout=120s || fail "the backup did not succeed: $(q get pgb "$backup" -o 'jsonpath={.status.error}')"
+k wait --for=jsonpath='{.status.phase}'=Succeeded "pgb/$backup" --timeout=300s || fail "the backup did not succeed: $(q get pgb "$backup" -o 'jsonpath={.status.error}')"
 k get pgb -o wide
 
 say "What happened"

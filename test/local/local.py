@@ -3,10 +3,12 @@
 leaves no process behind. Standard library, psql and test/bench/writer.
 """
 import base64
+import calendar
 import contextlib
 import glob
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -19,7 +21,7 @@ import live  # noqa: E402  pylint: disable=wrong-import-position
 
 WRITER = os.environ.get("WRITER", os.path.join(live.PROJECT, "build", "test", "bench", "writer"))
 BASE = "/apis/postgres.example.io/v1/namespaces/default/"
-READY_SECONDS = 120  # of a busy machine
+READY_SECONDS = 240  # of a busy machine
 SMALL = {"shared_buffers": "16MB", "max_connections": "40"}
 
 
@@ -61,10 +63,32 @@ def processes_below(folder):
     return found
 
 
-def kill(*pids):
+def send(number, *pids):
+    """A signal to those that are still there."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
+
+
+def kill(*pids):
+    send(signal.SIGKILL, *pids)
+
+
+def signal_all(found, number):
+    """Signals what found() gives, those too that begin meanwhile; their ids."""
+    seen = set()
+    while new := set(found()) - seen:
+        send(number, *new)
+        seen |= new
+    return seen
+
+
+def kill_all(found, meanwhile=None):
+    """Kills them as one: stopped first, since each that still runs would see the others die, and start one anew."""
+    stopped = signal_all(found, signal.SIGSTOP)
+    if meanwhile:
+        meanwhile()
+    kill(*stopped)
 
 
 class Writer:
@@ -116,7 +140,9 @@ class Local(live.Server):
     """A standalone server and everything that it starts."""
 
     def __init__(self, *options):
-        super().__init__(*(options or ("--controllers=*",)))
+        # An address of an instance that is down looks free to any other server with the same network.
+        network = f"127.{random.randrange(1, 64)}.{random.randrange(256)}.0/24"
+        super().__init__("--local-address-range", network, *(options or ("--controllers=*",)))
         shutil.rmtree(self.work)
         self.work = tempfile.mkdtemp(prefix="local.", dir="/tmp")
         live.guard(self.work)
@@ -178,14 +204,35 @@ class Local(live.Server):
         items = self.call("GET", "/api/v1/namespaces/default/events").json["items"]
         return [e for e in items if e["involvedObject"]["name"] == cluster]
 
+    def spawn(self, *more):
+        self.started_at = int(time.time())
+        super().spawn(*more)
+
+    def is_heard(self, status):
+        """Since this server was started: what the one before it wrote is shown until then."""
+        seen = status.get("lastContact")
+        return bool(seen) and calendar.timegm(time.strptime(seen, "%Y-%m-%dT%H:%M:%SZ")) > self.started_at
+
+    def is_whole(self, name):
+        """Whether it is as the status says: a status may be older than what was done to the cluster."""
+        primary, standbys = self.primary(name), set(self.standbys(name))
+        try:
+            rows = self.super_sql(name, primary, "SELECT NOT pg_is_in_recovery(), application_name FROM (SELECT 1) x LEFT JOIN "
+                                  "pg_stat_replication ON state = 'streaming'").splitlines()
+        except (OSError, IndexError, subprocess.TimeoutExpired):
+            return False
+        found = dict(row.split("|")[::-1] for row in rows)
+        return set(found.values()) == {"t"} and standbys <= set(found) and all(map(self.postmaster, [name] * len(standbys), standbys))
+
     def is_ready(self, name, instances=None):
         object_ = self.cluster(name)
         status = object_.get("status", {})
         wanted = object_["spec"]["instances"] if instances is None else instances
         ready = [c["status"] for c in status.get("conditions", []) if c["type"] == "Ready"]
-        live_ones = [i for i in self.instances(name).values() if i.get("ready")]
+        live_ones = [i for i in self.instances(name).values() if i.get("ready") and self.is_heard(i)]
         return (status.get("observedGeneration") == object_["metadata"]["generation"] and ready == ["True"] and
-                status.get("readyInstances") == wanted == status.get("instances") == len(live_ones) and status.get("phase") == "Running")
+                status.get("readyInstances") == wanted == status.get("instances") == len(live_ones) and status.get("phase") == "Running" and
+                self.is_whole(name))
 
     def wait_ready(self, name, instances=None, seconds=READY_SECONDS):
         """Seconds it took until as many instances serve as are wanted."""
@@ -197,7 +244,9 @@ class Local(live.Server):
     # --- processes and files ---
 
     def instance_folder(self, cluster, instance):
-        return glob.glob(f"{self.folder}/instances/default/{cluster}.*/{instance}")[0]
+        """Of the newest cluster of that name: what was retained of an older one stays beside it."""
+        return sorted(glob.glob(f"{self.folder}/instances/default/{cluster}.*/{instance}"),
+                      key=lambda f: os.stat(os.path.dirname(f)).st_ctime_ns)[-1]
 
     def pgdata(self, cluster, instance):
         return os.path.join(self.instance_folder(cluster, instance), "pgdata")
@@ -205,9 +254,9 @@ class Local(live.Server):
     def postmaster(self, cluster, instance):
         """(process id, start time in ticks) of its running postmaster, or None."""
         words = read_bytes(os.path.join(self.pgdata(cluster, instance), "postmaster.pid")).split()
-        if not words or not is_alive(int(words[0])):
-            return None
-        return int(words[0]), int(read_bytes(f"/proc/{int(words[0])}/stat").rpartition(b")")[2].split()[19])
+        # Read once: it may end at any time.
+        state = read_bytes(f"/proc/{int(words[0])}/stat").rpartition(b")")[2].split() if words else []
+        return (int(words[0]), int(state[19])) if state and state[0] not in (b"Z", b"X") else None
 
     def postmasters(self, cluster):
         return {i: self.postmaster(cluster, i) for i in self.instances(cluster)}
@@ -218,17 +267,27 @@ class Local(live.Server):
     def processes_of(self, cluster, instance):
         return processes_below(self.instance_folder(cluster, instance))
 
+    def kill_instance(self, cluster, instance, meanwhile=None):
+        """Agent, PostgreSQL and all that they started, at once; meanwhile: what happens while nothing of it runs."""
+        folder = self.instance_folder(cluster, instance)
+        kill_all(lambda: processes_below(folder), meanwhile)
+
+    def set_running(self, cluster, instances, is_running):
+        """Stops or continues every process of these instances: they neither answer nor can be replaced."""
+        for instance in instances:
+            signal_all(lambda i=instance: self.processes_of(cluster, i), signal.SIGCONT if is_running else signal.SIGSTOP)
+
     # --- SQL ---
 
     def secret(self, cluster, field="uri"):
         data = self.call("GET", f"/api/v1/namespaces/default/secrets/{cluster}-app").json["data"]
         return base64.b64decode(data[field]).decode()
 
-    def psql(self, conninfo, query, seconds=20, **environment):
+    def psql(self, conninfo, query, seconds=live.TIMEOUT, **environment):
         """What psql prints; OSError when it fails."""
         done = subprocess.run(["psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-c", query], capture_output=True,
                               text=True, timeout=seconds, check=False,
-                              env={**os.environ, "PGCONNECT_TIMEOUT": "5", **conninfo, **environment})
+                              env={**os.environ, "PGCONNECT_TIMEOUT": "30", **conninfo, **environment})
         if done.returncode != 0:
             raise OSError(done.stderr.strip())
         return done.stdout.strip()
@@ -245,7 +304,7 @@ class Local(live.Server):
                 "PGSSLMODE": "verify-full", "PGSSLROOTCERT": query["sslrootcert"].replace("%2F", "/"),
                 "PGTARGETSESSIONATTRS": "any" if instance else "read-write"}
 
-    def sql(self, cluster, query, instance=None, seconds=20):
+    def sql(self, cluster, query, instance=None, seconds=live.TIMEOUT):
         return self.psql(self.conninfo(cluster, instance), query, seconds)
 
     def works(self, cluster):
@@ -261,6 +320,7 @@ class Local(live.Server):
         gone = tempfile.mkdtemp(prefix="gone.", dir=self.work)
         os.rename(folder, os.path.join(gone, "pgdata"))
         kill(postmaster[0])
+        live.until(lambda: not processes_below(gone), "the end of those who still write there")
         shutil.rmtree(gone)
 
     def super_sql(self, cluster, instance, query):
@@ -268,7 +328,7 @@ class Local(live.Server):
         folder = self.instance_folder(cluster, instance)
         done = subprocess.run(as_owner("psql", "-X", "-q", "-At", "-U", "postgres", "-h", folder + "/sock", "-p",
                                        self.secret(cluster, "port").split(",")[0], "-d", "postgres", "-c", query),
-                              capture_output=True, text=True, timeout=20, check=False, cwd="/")
+                              capture_output=True, text=True, timeout=live.TIMEOUT, check=False, cwd="/")
         if done.returncode != 0:
             raise OSError(done.stderr.strip())
         return done.stdout.strip()
@@ -304,7 +364,7 @@ class Local(live.Server):
             kill(*rest)
             return not rest
         with contextlib.suppress(TimeoutError):  # the guardian goes on
-            live.until(is_empty, "the end of all processes", 10)
+            live.until(is_empty, "the end of all processes")
         if not os.environ.get("HARNESS_KEEP"):
             shutil.rmtree(self.work, ignore_errors=True)
 

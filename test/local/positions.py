@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whoever crashed tells its true position before it counts: a commit that only a crashed instance has is not lost."""
 import os
+import signal
 
 import local
 from local import live
 
 
-def set_running(pids, is_running):
-    for pid in pids:
-        os.kill(pid, 18 if is_running else 19)
-
-
 def senders_to(server, primary, standby):
     query = f"SELECT pid FROM pg_stat_replication WHERE application_name = '{standby}'"
     return [int(p) for p in server.super_sql("pg", primary, query).split()]
+
+
+def senders(server, primary):
+    """By their titles: of a primary that stops no SQL tells them."""
+    return [p for p in server.processes_of("pg", primary) if b"walsender" in local.read_bytes(f"/proc/{p}/cmdline")]
 
 
 def check_rows(tap, what, writer):
@@ -25,20 +26,19 @@ def check_rows(tap, what, writer):
 def crashed_standby(tap, server, writer):
     """One standby has all commits, the other none of the last ones; the first crashes with the primary."""
     primary, (knows, lacks) = server.primary("pg"), server.standbys("pg")
-    set_running(senders_to(server, primary, lacks), False)
+    local.signal_all(lambda: senders_to(server, primary, lacks), signal.SIGSTOP)
     writer.wait(300)
     folder = server.pgdata("pg", primary)
-    local.kill(*server.processes_of("pg", primary))
-    os.rename(folder, folder + ".gone")
+    server.kill_instance("pg", primary, lambda: os.rename(folder, folder + ".gone"))
 
     # The one that knows crashes until it is needed: nobody has its last word in memory.
     def is_failing_over():
         if "change of primary begins" in server.log():
             return True
-        local.kill(*server.processes_of("pg", knows))
+        server.kill_instance("pg", knows)
         return False
-    live.until(is_failing_over, "the failover", 60)
-    live.until(lambda: server.primary("pg") not in (None, primary), lambda: f"another primary: {server.status('pg')}", 60)
+    live.until(is_failing_over, "the failover")
+    live.until(lambda: server.primary("pg") not in (None, primary), lambda: f"another primary: {server.status('pg')}")
     print(f"# {knows} had everything, {lacks} had not; chosen: {server.primary('pg')}")
     check_rows(tap, "crashed standby", writer)
     server.wait_ready("pg")
@@ -48,16 +48,19 @@ def crashed_standby(tap, server, writer):
 
 def interrupted_switchover(tap, server, writer):
     """Everything of the old primary dies in the middle of its stop: what it wrote last must be looked for, not guessed."""
-    primary, standbys = server.primary("pg"), server.standbys("pg")
-    for standby in standbys:
-        set_running(senders_to(server, primary, standby), False)
+    primary = server.primary("pg")
+    local.signal_all(lambda: senders(server, primary), signal.SIGSTOP)
     writer.wait(100)
-    running = live.Background(server.http1(timeout=60).call, "POST", local.BASE + "postgresclusters/pg/switchover", {})
-    live.until(lambda: "change of primary asked for" in server.log(), "its begin", 20)
-    # The stop waits for standbys that hear nothing.
-    live.until(lambda: b"stopping" in local.read_bytes(server.pgdata("pg", primary) + "/postmaster.pid"), "the middle of its stop", 60)
-    local.kill(*server.processes_of("pg", primary))
-    answer = running.join(60)
+    running = live.Background(server.http1().call, "POST", local.BASE + "postgresclusters/pg/switchover", {})
+    live.until(lambda: "change of primary asked for" in server.log(), "its begin")
+
+    # The stop waits for standbys that hear nothing: also for those that came again because they heard nothing.
+    def is_stopping():
+        local.signal_all(lambda: senders(server, primary), signal.SIGSTOP)
+        return b"stopping" in local.read_bytes(server.pgdata("pg", primary) + "/postmaster.pid")
+    live.until(is_stopping, "the middle of its stop")
+    server.kill_instance("pg", primary)
+    answer = running.join()
     print(f"# {answer.status} {answer.json.get('message')}")
     server.wait_ready("pg")
     check_rows(tap, "switchover from a dying primary", writer)

@@ -39,7 +39,7 @@ def rewinds(tap, server):
     os.rename(folder + "/agent.json", folder + "/agent.json.away")
     os.mkdir(folder + "/agent.json")  # it cannot be launched
     began = time.monotonic()
-    local.kill(*server.processes_of("pg", old))
+    server.kill_instance("pg", old)
     live.until(lambda: server.primary("pg") not in (None, old), "another primary")
     print(f"# a primary that cannot be launched is replaced after {time.monotonic() - began:.1f} s")
     live.until(lambda: server.works("pg"), "the new primary")
@@ -88,9 +88,11 @@ def loses_role(tap, server):
                       ("is gone", "DROP OWNED BY streaming_replica; DROP ROLE streaming_replica")):
         began = time.monotonic()
         server.super_sql("pg", primary, sql)
-        local.kill(server.postmaster("pg", standby)[0])
+        killed = server.postmaster("pg", standby)
+        local.kill(killed[0])
         live.until(lambda: server.super_sql("pg", primary, "SELECT count(*) FROM pg_roles WHERE rolname = 'streaming_replica' "
-                                            "AND rolcanlogin AND rolreplication") == "1", "the role", 60)
+                                            "AND rolcanlogin AND rolreplication") == "1", "the role")
+        live.until(lambda: server.postmaster("pg", standby) not in (None, killed), "the standby's new postmaster")
         come_back(server, began, f"a role that {what}")
     check_data(tap, server, "role repaired", 2)
 

@@ -71,7 +71,8 @@ def check_pause(tap, server):
     answer = server.action("pg", "switchover")
     tap.check("409: an action while paused", answer.status == 409 and "paused" in answer.json["message"], answer)
     primary = server.primary("pg")
-    local.kill(*server.processes_of("pg", primary), *server.processes_of("twin", "twin-1"))
+    server.kill_instance("pg", primary)
+    server.kill_instance("twin", "twin-1")
     # Nothing is to happen, so something else must tell that there was time for it: another cluster, to which the same
     # happens and which is not paused, and then one that is made only now.
     server.wait_ready("twin")
@@ -93,7 +94,7 @@ def check_pause(tap, server):
 
 
 def wait_gone(server, name):
-    live.until(lambda: server.call("GET", f"{local.BASE}postgresclusters/{name}").status == 404, f"the end of {name}", 60)
+    live.until(lambda: server.call("GET", f"{local.BASE}postgresclusters/{name}").status == 404, f"the end of {name}")
 
 
 def check_deletion(tap, server):
@@ -122,6 +123,8 @@ def check_deletion(tap, server):
     tap.check("a cluster of the same name is another one", server.status("pg")["systemIdentifier"] != identifier)
     tap.check("and begins without tables", server.sql("pg", "SELECT count(*) FROM pg_tables WHERE tablename = 'checked'") == "0")
     tap.check("the kept data is untouched", all(os.path.exists(p) for p in kept))
+    for folder in folders:
+        local.shutil.rmtree(folder)
     folders = set(local.glob.glob(f"{server.folder}/instances/default/pg.*")) - set(folders)
     server.delete("pg")
     wait_gone(server, "pg")

@@ -96,7 +96,7 @@ def check_clients(tap, server):
     tap.check("the URI verifies the server in full and asks for the primary", query["sslmode"] == "verify-full" and
               query["target_session_attrs"] == "read-write" and parts.netloc.count(":5432") == 3, query)
     done = subprocess.run(["psql", "-X", "-Atc", "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()", uri],
-                          capture_output=True, text=True, timeout=20, check=False)
+                          capture_output=True, text=True, timeout=60, check=False)
     tap.check("psql connects with the URI as it stands, over TLS", done.stdout.strip() in ("t|TLSv1.3", "t|TLSv1.2"), done)
 
     pgpass = os.path.join(server.work, "pgpass")
@@ -137,7 +137,7 @@ def agent_call(server, instance, method, path, certificate, body=None):
     if certificate:
         context.load_cert_chain(*certificate)
     try:
-        with socket.create_connection((host, port), 10) as plain, context.wrap_socket(plain) as stream:
+        with socket.create_connection((host, port), live.TIMEOUT) as plain, context.wrap_socket(plain) as stream:
             data = json.dumps(body).encode() if body is not None else b""
             stream.sendall(f"{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
                            f"content-length: {len(data)}\r\nconnection: close\r\n\r\n".encode() + data)
@@ -169,9 +169,8 @@ def check_agents(tap, server):
     admin = (server.pki("admin.crt"), server.pki("admin.key"))
     answer = agent_call(server, instance, "POST", "/v1/shutdown", admin, stop)
     tap.check("the API's own CA counts for nothing there", isinstance(answer, OSError), answer)
-    with socket.create_connection((server.instances("pg")[instance]["endpoint"].rpartition(":")[0], 8432), 10) as plain:
+    with socket.create_connection((server.instances("pg")[instance]["endpoint"].rpartition(":")[0], 8432), live.TIMEOUT) as plain:
         plain.sendall(b"GET /v1/health HTTP/1.1\r\nhost: x\r\n\r\n")
-        plain.settimeout(10)
         try:
             answer = plain.recv(100)
         except OSError as error:

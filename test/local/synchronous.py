@@ -9,22 +9,15 @@ import local
 from local import live
 
 
-def set_running(server, instances, is_running):
-    """Stops or continues every process of these instances: they neither answer nor can be replaced."""
-    for instance in instances:
-        for pid in server.processes_of("pg", instance):
-            os.kill(pid, 18 if is_running else 19)
-
-
 def wait_names(server, standbys):
-    """synchronous_standby_names once all these are in it, or as it is after a minute."""
+    """synchronous_standby_names once all these are in it, or as it is in the end."""
     def names():
         return server.super_sql("pg", server.primary("pg"), "SHOW synchronous_standby_names")
 
     def is_there():
         return names().startswith("ANY 1 (") and all(s in names() for s in standbys)
     with contextlib.suppress(TimeoutError):
-        live.until(is_there, "the set", 60)
+        live.until(is_there, "the set")
     return names()
 
 
@@ -34,8 +27,7 @@ def lose_primary(tap, server, writer):
     folder = server.pgdata("pg", old)
     writer.mark()
     began = time.monotonic()
-    local.kill(*server.processes_of("pg", old))
-    os.rename(folder, folder + ".gone")
+    server.kill_instance("pg", old, lambda: os.rename(folder, folder + ".gone"))
     writer.wait(50)
     gap = writer.gap_ms()
     tap.becomes("another instance is primary", lambda: server.primary("pg") not in (None, old) and server.status("pg")["term"] == 2 ==
@@ -53,7 +45,7 @@ def lose_primary(tap, server, writer):
 
 def blocks(server, statement, seconds):
     """Whether the statement waits for standbys, and still does after a while."""
-    running = live.Background(server.psql, server.conninfo("pg"), statement, 60)
+    running = live.Background(server.psql, server.conninfo("pg"), statement, live.TIMEOUT)
     query = f"SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query = '{statement}'"
     live.until(lambda: not running.is_alive() or server.super_sql("pg", server.primary("pg"), query) == "1", "its wait")
     try:
@@ -66,14 +58,14 @@ def blocks(server, statement, seconds):
 def required(tap, server, writer):
     standbys = server.standbys("pg")
     server.sql("pg", "CREATE TABLE waits (i int)")
-    set_running(server, standbys, False)
+    server.set_running("pg", standbys, False)
     try:
         waiting = blocks(server, "INSERT INTO waits VALUES (1)", 4)
         tap.check("required: a commit waits while no standby confirms", waiting is not None)
     finally:
-        set_running(server, standbys, True)
+        server.set_running("pg", standbys, True)
     if waiting:
-        waiting.join(60)
+        waiting.join()
     tap.check("required: the commit goes on when they are back", server.sql("pg", "SELECT count(*) FROM waits") == "1")
     server.wait_ready("pg")
 
@@ -84,15 +76,15 @@ def preferred(tap, server, writer):
     server.wait_ready("pg")
     standbys = server.standbys("pg")
     wait_names(server, standbys)
-    set_running(server, standbys, False)
+    server.set_running("pg", standbys, False)
     try:
         began = time.monotonic()
-        server.sql("pg", "INSERT INTO waits VALUES (2)", seconds=60)
+        server.sql("pg", "INSERT INTO waits VALUES (2)", seconds=live.TIMEOUT)
         print(f"# preferred: the commit waited for {time.monotonic() - began:.1f} s")
         names = server.super_sql("pg", server.primary("pg"), "SHOW synchronous_standby_names")
         tap.check("preferred: a commit does not wait for good", names == "", names)
     finally:
-        set_running(server, standbys, True)
+        server.set_running("pg", standbys, True)
     server.wait_ready("pg")
     names = wait_names(server, standbys)
     tap.check("preferred: the set is back with the standbys", names.startswith("ANY 1 (") and all(s in names for s in standbys),
