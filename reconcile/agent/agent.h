@@ -205,7 +205,13 @@ str postgres_last_words(struct arena *a, str log, pid_t postmaster);
 int postgres_stop(struct agent *ag, enum stop_mode mode, int64_t patience_ms, struct error *err) MUST_USE;
 void postgres_reload(struct agent *ag);
 
-/* lock.c: nothing of the instance but us is left when this returns 0. */
+/*
+ * lock.c. The lock of a file, which may be somebody's for an instant more: a platform tries it now and then, and a
+ * child of an agent that was killed has what it inherited until it runs its own program. False, with errno: it stays
+ * another's.
+ */
+bool lock_take_soon(int fd) MUST_USE;
+/* Nothing of the instance but us is left when this returns 0. */
 int lock_end_holders(struct agent *ag, struct error *err) MUST_USE;
 /* What a PostgreSQL that is gone for sure left, and would keep the next one from starting. */
 int lock_remove_files(struct agent *ag, struct error *err) MUST_USE;

@@ -135,6 +135,17 @@ static void quit_orphan(struct agent *ag)
     (void)poll(&p, 1, ORPHAN_PATIENCE_MS);
 }
 
+bool lock_take_soon(int fd)
+{
+    int64_t deadline_ns = deadline_in_ms(LOCK_PATIENCE_MS);
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK || deadline_has_passed(deadline_ns))
+            return false;
+        (void)poll(NULL, 0, LOCK_POLL_MS);
+    }
+    return true;
+}
+
 int postgres_take_lock(struct agent *ag, struct error *err)
 {
     if (flock(ag->lock_fd, LOCK_EX | LOCK_NB) == 0)
@@ -143,12 +154,7 @@ int postgres_take_lock(struct agent *ag, struct error *err)
     int r = lock_end_holders(ag, err);
     if (r != 0)
         return r;
-    /* A platform tries the lock now and then, for an instant. */
-    int64_t deadline_ns = deadline_in_ms(LOCK_PATIENCE_MS);
-    while (flock(ag->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK || deadline_has_passed(deadline_ns))
-            return error_set_sys(err, errno, "the folder is in use: \"%s\" is locked", ag->path.lock);
-        (void)poll(NULL, 0, LOCK_POLL_MS);
-    }
+    if (!lock_take_soon(ag->lock_fd))
+        return error_set_sys(err, errno, "the folder is in use: \"%s\" is locked", ag->path.lock);
     return lock_remove_files(ag, err);
 }

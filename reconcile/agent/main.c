@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -82,13 +81,13 @@ static void redirect_output(const char *log_path)
 
 /* ---- set-up ---------------------------------------------------------------------------------------------------- */
 
-/* One agent a folder: the pid file is locked, and not inherited by anybody. */
+/* One agent a folder: the pid file is locked, and inherited by nobody but a child that is about to run its program. */
 static int take_pid_file(struct agent *ag, struct error *err)
 {
     ag->pid_file_fd = open(ag->path.pid_file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (ag->pid_file_fd < 0)
         return error_set_sys(err, errno, "opening \"%s\"", ag->path.pid_file);
-    if (flock(ag->pid_file_fd, LOCK_EX | LOCK_NB) != 0)
+    if (!lock_take_soon(ag->pid_file_fd))
         return error_set(err, ERRC_CONFLICT, "another agent runs in \"%s\"", ag->path.dir);
     char text[32];
     (void)snprintf(text, sizeof(text), "%d\n", (int)getpid());

@@ -4,9 +4,11 @@
  * first start, a copy and a rewind are begun anew, and no process of a dead agent goes on behind its successor's back.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -162,6 +164,34 @@ Test(agent_interrupted, a_promotion_begun_but_not_started_goes_on_with_the_next_
     instance_kill_all(two); /* as soon as it is durable */
     instance_relaunch(two);
     check_primary(&b, two, 4, "2");
+    bed_close(&b);
+}
+
+/* It forks, and is killed before the child runs its own program. */
+static pid_t hold_for_a_moment(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    cr_assert(fd >= 0 && flock(fd, LOCK_EX) == 0, "%s can be locked", path);
+    pid_t pid = fork();
+    cr_assert(pid >= 0);
+    if (pid == 0) {
+        (void)poll(NULL, 0, 500);
+        _exit(0);
+    }
+    close(fd);
+    return pid;
+}
+
+Test(agent_interrupted, a_child_that_outlives_the_agent_by_a_moment_is_no_agent, .timeout = BED_TEST_S)
+{
+    struct bed b;
+    bed_bring_up(&b, 1);
+    struct instance *one = &b.instances[0];
+    instance_kill_all(one);
+    pid_t child = hold_for_a_moment(arena_printf(b.arena, "%s/agent.pid", one->dir).ptr);
+    instance_relaunch(one);
+    instance_wait(one, "a running primary", is_running_primary);
+    cr_assert_eq(waitpid(child, NULL, 0), child);
     bed_close(&b);
 }
 
